@@ -1,0 +1,45 @@
+# Everything a developer or CI runs. `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run test soak check fmt fmt-check clippy deny doc clients clean
+
+# Arguments for the server (make run) or for cargo test (make test).
+ARGS ?=
+
+help: ## this table
+	@printf '%-10s %s\n' target 'what it does'
+	@printf '%-10s %s\n' ---------- ------------------------------------------------------
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## build and start the server; flags with ARGS="--listen 127.0.0.1:9000"
+	cargo run --release -- $(ARGS)
+
+test: clients ## every test, with Node and Python clients against the real binary
+	@tools/run-tests $(ARGS)
+
+soak: clients ## the long form of the kill -9 tests (20 kills), with its progress
+	@FANFARE_SOAK=1 tools/run-tests --workspace --test system -- --nocapture --test-threads=1 kill
+
+check: fmt-check deny clippy doc ## format, dependencies, lints and docs: what must hold before a commit
+
+fmt: ## format everything
+	cargo fmt --all
+
+fmt-check:
+	@tools/phase "check: format" cargo fmt --all --check
+
+deny:
+	@tools/phase "check: dependencies" tools/check-dependencies
+
+clippy:
+	@tools/phase "check: clippy" cargo clippy --workspace --all-targets -- -D warnings
+
+doc:
+	@RUSTDOCFLAGS="-D warnings" tools/phase "check: docs" cargo doc --workspace --no-deps --document-private-items
+
+clients: ## install the packages that the Node and Python clients need
+	@tools/phase "test: clients" tools/install-clients
+
+clean: ## remove what was built or installed, but no data
+	rm -rf target .venv tests/node/node_modules
