@@ -1,0 +1,330 @@
+//! What clients send: `{"id", "type", "data", "key"?}`.
+
+use std::fmt;
+
+use serde::de::{self, Deserializer, Visitor};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::command::{Command, DeleteMessage, EditMessage, MoveMark, React, SendMessage};
+use crate::cursor::{Cursor, CursorWish};
+use crate::decode::decode;
+use crate::limits::{DEVICE_NAME_CHARS_MAX, FRAME_ID_CHARS_MAX, KEY_CHARS_MAX, TOKEN_BYTES_MAX};
+use crate::mark::MarkKind;
+use crate::refusal::{Code, Refusal};
+use crate::{ConversationId, MessageId};
+
+/// A frame's `id`, echoed as it came: a number or up to 64 characters.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum FrameId {
+    /// An unsigned integer.
+    Number(u64),
+    /// A negative integer.
+    Negative(i64),
+    /// Any other number.
+    Float(f64),
+    /// A string.
+    Text(String),
+}
+
+/// A decoded frame. `id` survives a body that does not decode, so that the
+/// refusal finds its request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClientFrame {
+    /// Absent: no reply is wanted.
+    pub id: Option<FrameId>,
+    /// Idempotency key.
+    pub key: Option<String>,
+    /// What is asked.
+    pub body: Result<ClientBody, Refusal>,
+}
+
+/// What a frame asks.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ClientBody {
+    /// `session:hello`.
+    Hello(Hello),
+    /// `session:resume`.
+    Resume(Vec<Cursor>),
+    /// `session:info`.
+    Info,
+    /// `session:ping`.
+    Ping,
+    /// `session:refresh`.
+    Refresh {
+        /// A fresh access token of the same user.
+        token: String,
+    },
+    /// `conversations:subscribe`.
+    Subscribe(Vec<CursorWish>),
+    /// `conversations:unsubscribe`.
+    Unsubscribe(Vec<ConversationId>),
+    /// A command to one conversation.
+    Command(ConversationId, Command),
+    /// `message:delivered`, `message:read`.
+    Mark(MoveMark),
+}
+
+/// `session:hello`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Hello {
+    /// Access token.
+    #[serde(default)]
+    pub token: Option<String>,
+    /// One-use ticket.
+    #[serde(default)]
+    pub ticket: Option<String>,
+    /// What the client runs on.
+    #[serde(default)]
+    pub device: Option<Device>,
+    /// Where the client stands.
+    #[serde(default)]
+    pub cursors: Vec<Cursor>,
+}
+
+/// What a client runs on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Device {
+    /// Sort.
+    pub kind: DeviceKind,
+    /// Name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// Sort of device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceKind {
+    /// A browser.
+    Web,
+    /// A telephone.
+    Mobile,
+    /// A program.
+    Desktop,
+    /// A machine.
+    Bot,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Envelope<'a> {
+    #[serde(default)]
+    id: Option<FrameId>,
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default, borrow)]
+    data: Option<&'a RawValue>,
+    #[serde(default)]
+    key: Option<String>,
+}
+
+impl ClientFrame {
+    /// Decodes one text message. Counts (`cursors`) are checked by the
+    /// session, which knows the configured limits.
+    ///
+    /// # Errors
+    /// `invalid_frame` when not even the envelope can be read.
+    pub fn from_json(text: &[u8]) -> Result<Self, Refusal> {
+        let envelope: Envelope<'_> = serde_json::from_slice(text)
+            .map_err(|error| Refusal::new(Code::InvalidFrame, format!("not a frame: {error}")))?;
+        if let Some(FrameId::Text(id)) = &envelope.id
+            && id.chars().count() > FRAME_ID_CHARS_MAX
+        {
+            return Err(Refusal::new(
+                Code::InvalidFrame,
+                "id is longer than 64 characters",
+            ));
+        }
+        let data = envelope.data.map_or(&b"{}"[..], |raw| raw.get().as_bytes());
+        let body = check_key(envelope.key.as_deref()).and_then(|()| body(&envelope.kind, data));
+        Ok(Self {
+            id: envelope.id,
+            key: envelope.key,
+            body,
+        })
+    }
+}
+
+/// Checks an idempotency key, wherever it came from.
+///
+/// # Errors
+/// `invalid_request` naming `key`.
+pub(crate) fn check_key(key: Option<&str>) -> Result<(), Refusal> {
+    match key {
+        Some("") => Err(Refusal::field("key", "must not be empty")),
+        Some(key) if key.chars().count() > KEY_CHARS_MAX => Err(Refusal::field(
+            "key",
+            format!("longer than {KEY_CHARS_MAX} characters"),
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn body(kind: &str, data: &[u8]) -> Result<ClientBody, Refusal> {
+    Ok(match kind {
+        "session:hello" => ClientBody::Hello(hello(data)?),
+        "session:resume" => ClientBody::Resume(decode::<Cursors>(data)?.cursors),
+        "session:info" => decode::<Nothing>(data).map(|Nothing {}| ClientBody::Info)?,
+        "session:ping" => decode::<Nothing>(data).map(|Nothing {}| ClientBody::Ping)?,
+        "session:refresh" => ClientBody::Refresh {
+            token: decode::<Token>(data)?.token,
+        },
+        "conversations:subscribe" => ClientBody::Subscribe(decode::<Wishes>(data)?.cursors),
+        "conversations:unsubscribe" => {
+            ClientBody::Unsubscribe(decode::<Conversations>(data)?.conversations)
+        }
+        "conversation:join" => ClientBody::Command(whole(data)?, Command::Join),
+        "conversation:leave" => ClientBody::Command(whole(data)?, Command::Leave),
+        "message:send" => {
+            let send: Send = decode(data)?;
+            let command = SendMessage {
+                text: send.text,
+                reply_to: send.reply_to,
+                kind: send.kind,
+            };
+            ClientBody::Command(send.conversation, Command::SendMessage(command))
+        }
+        "message:edit" => {
+            let edit: EditMessage = decode(data)?;
+            ClientBody::Command(edit.message.conversation, Command::EditMessage(edit))
+        }
+        "message:delete" => {
+            let delete: DeleteMessage = decode(data)?;
+            ClientBody::Command(delete.message.conversation, Command::DeleteMessage(delete))
+        }
+        "message:react" => react(data, true)?,
+        "message:unreact" => react(data, false)?,
+        "message:delivered" => mark(data, MarkKind::Delivered)?,
+        "message:read" => mark(data, MarkKind::Read)?,
+        _ => return Err(Refusal::new(Code::UnknownType, "no such frame type")),
+    })
+}
+
+fn hello(data: &[u8]) -> Result<Hello, Refusal> {
+    let hello: Hello = decode(data)?;
+    for (field, secret) in [("token", &hello.token), ("ticket", &hello.ticket)] {
+        if secret
+            .as_ref()
+            .is_some_and(|secret| secret.len() > TOKEN_BYTES_MAX)
+        {
+            return Err(Refusal::field(field, "too long"));
+        }
+    }
+    let name = hello
+        .device
+        .as_ref()
+        .and_then(|device| device.name.as_ref());
+    if name.is_some_and(|name| name.chars().count() > DEVICE_NAME_CHARS_MAX) {
+        return Err(Refusal::field("device.name", "longer than 64 characters"));
+    }
+    Ok(hello)
+}
+
+fn whole(data: &[u8]) -> Result<ConversationId, Refusal> {
+    decode::<Whole>(data).map(|whole| whole.conversation)
+}
+
+fn react(data: &[u8], on: bool) -> Result<ClientBody, Refusal> {
+    let Emoji { message, emoji } = decode(data)?;
+    Ok(ClientBody::Command(
+        message.conversation,
+        Command::React(React { message, emoji, on }),
+    ))
+}
+
+fn mark(data: &[u8], kind: MarkKind) -> Result<ClientBody, Refusal> {
+    let At { conversation, seq } = decode(data)?;
+    Ok(ClientBody::Mark(MoveMark {
+        conversation,
+        kind,
+        seq,
+    }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Token {
+    token: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Cursors {
+    cursors: Vec<Cursor>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wishes {
+    cursors: Vec<CursorWish>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Conversations {
+    conversations: Vec<ConversationId>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Whole {
+    conversation: ConversationId,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct At {
+    conversation: ConversationId,
+    seq: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Emoji {
+    message: MessageId,
+    emoji: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Send {
+    conversation: ConversationId,
+    text: String,
+    #[serde(default)]
+    reply_to: Option<MessageId>,
+    #[serde(default, rename = "type")]
+    kind: crate::message::MessageType,
+}
+
+impl<'de> Deserialize<'de> for FrameId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct IdVisitor;
+        impl Visitor<'_> for IdVisitor {
+            type Value = FrameId;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number or a string")
+            }
+            fn visit_u64<E: de::Error>(self, id: u64) -> Result<FrameId, E> {
+                Ok(FrameId::Number(id))
+            }
+            fn visit_i64<E: de::Error>(self, id: i64) -> Result<FrameId, E> {
+                Ok(FrameId::Negative(id))
+            }
+            fn visit_f64<E: de::Error>(self, id: f64) -> Result<FrameId, E> {
+                Ok(FrameId::Float(id))
+            }
+            fn visit_str<E: de::Error>(self, id: &str) -> Result<FrameId, E> {
+                Ok(FrameId::Text(id.to_owned()))
+            }
+        }
+        deserializer.deserialize_any(IdVisitor)
+    }
+}

@@ -1,0 +1,195 @@
+//! Ids: opaque strings to clients, UUIDv7 or a packed address to us.
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::{self, Deserializer, Visitor};
+use serde::ser::Serializer;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// An id that is not of its form. Shown to clients as `invalid_request`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a valid {0} id")]
+pub struct InvalidId(pub &'static str);
+
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub Uuid);
+
+        impl $name {
+            /// The sixteen bytes, as stored in keys.
+            pub fn as_bytes(&self) -> &[u8; 16] {
+                self.0.as_bytes()
+            }
+
+            /// Reads sixteen bytes as [`Self::as_bytes`] wrote them.
+            pub fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(Uuid::from_bytes(bytes))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.hyphenated().fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                // The hyphenated form only: one id has one spelling.
+                if text.len() != 36 {
+                    return Err(InvalidId($what));
+                }
+                Uuid::try_parse(text).map(Self).map_err(|_| InvalidId($what))
+            }
+        }
+    };
+}
+
+uuid_id!(
+    /// A user account (UUIDv7).
+    UserId,
+    "user"
+);
+uuid_id!(
+    /// A conversation (UUIDv7).
+    ConversationId,
+    "conversation"
+);
+uuid_id!(
+    /// One login of one device (UUIDv7): what log-out and revocation name.
+    SessionId,
+    "session"
+);
+
+/// A message's address: its conversation, epoch and seq. Opaque to clients,
+/// so that no second index is needed to find a message by id.
+///
+/// Text form: base64url without padding of 16 bytes conversation, 8 bytes
+/// epoch, 8 bytes seq, both big-endian (43 characters).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MessageId {
+    /// The conversation that holds it.
+    pub conversation: ConversationId,
+    /// The epoch its entry was written under.
+    pub epoch: u64,
+    /// Its place in the conversation's log, from 1.
+    pub seq: u64,
+}
+
+impl MessageId {
+    fn to_bytes(self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        bytes[..16].copy_from_slice(self.conversation.as_bytes());
+        bytes[16..24].copy_from_slice(&self.epoch.to_be_bytes());
+        bytes[24..].copy_from_slice(&self.seq.to_be_bytes());
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (conversation, rest) = bytes.split_first_chunk::<16>()?;
+        let (epoch, rest) = rest.split_first_chunk::<8>()?;
+        let (seq, rest) = rest.split_first_chunk::<8>()?;
+        rest.is_empty().then_some(Self {
+            conversation: ConversationId::from_bytes(*conversation),
+            epoch: u64::from_be_bytes(*epoch),
+            seq: u64::from_be_bytes(*seq),
+        })
+    }
+}
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.to_bytes()))
+    }
+}
+
+impl FromStr for MessageId {
+    type Err = InvalidId;
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        if text.len() != 43 {
+            return Err(InvalidId("message"));
+        }
+        let bytes = URL_SAFE_NO_PAD
+            .decode(text)
+            .map_err(|_| InvalidId("message"))?;
+        Self::from_bytes(&bytes).ok_or(InvalidId("message"))
+    }
+}
+
+impl Serialize for MessageId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            serializer.serialize_bytes(&self.to_bytes())
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for MessageId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct IdVisitor;
+        impl Visitor<'_> for IdVisitor {
+            type Value = MessageId;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a message id")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<MessageId, E> {
+                text.parse().map_err(E::custom)
+            }
+            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<MessageId, E> {
+                MessageId::from_bytes(bytes).ok_or_else(|| E::custom(InvalidId("message")))
+            }
+        }
+        if deserializer.is_human_readable() {
+            deserializer.deserialize_str(IdVisitor)
+        } else {
+            deserializer.deserialize_bytes(IdVisitor)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_id_survives_both_forms() {
+        let id = MessageId {
+            conversation: ConversationId(Uuid::from_u128(7)),
+            epoch: 3,
+            seq: 41,
+        };
+        assert_eq!(id.to_string().parse::<MessageId>(), Ok(id));
+        assert_eq!(MessageId::from_bytes(&id.to_bytes()), Some(id));
+        assert_eq!("AA".parse::<MessageId>(), Err(InvalidId("message")));
+    }
+
+    #[test]
+    fn an_id_has_one_spelling() {
+        assert!(
+            "00000000000000000000000000000007"
+                .parse::<UserId>()
+                .is_err()
+        );
+        assert!(
+            "00000000-0000-0000-0000-000000000007"
+                .parse::<UserId>()
+                .is_ok()
+        );
+    }
+}

@@ -1,0 +1,253 @@
+//! Every limit of Fanfare, with its unit and its reason, and nowhere else.
+//!
+//! [`Limits`] holds what an operator may change (`limits.<name>` in the
+//! configuration). The constants below it belong to formats or promises and
+//! are the same on every node. Numbers: ARCHITECTURE §10, GUARANTEES.
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! limits {
+    ($($(#[$doc:meta])* $name:ident: $type:ty = $value:expr,)*) => {
+        /// The configurable limits. Units stand last in each name.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct Limits { $($(#[$doc])* pub $name: $type,)* }
+
+        impl Default for Limits {
+            fn default() -> Self {
+                Self { $($name: $value,)* }
+            }
+        }
+    };
+}
+
+limits! {
+    // --- bytes on the wire -------------------------------------------------
+    /// One inbound WebSocket frame.
+    frame_bytes_max: usize = 128 * 1024,
+    /// One inbound WebSocket message of several frames.
+    inbound_message_bytes_max: usize = 256 * 1024,
+    /// From a message's first byte to its last.
+    inbound_message_ms_max: u64 = 15_000,
+    /// Continuation frames without payload inside one message.
+    empty_fragments_max: usize = 16,
+    /// One REST body.
+    body_bytes_max: usize = 256 * 1024,
+    /// Request line and headers together.
+    header_bytes_max: usize = 16 * 1024,
+    /// Number of headers.
+    headers_max: usize = 64,
+    /// From accept to the end of the headers.
+    header_ms_max: u64 = 10_000,
+    /// After this long a body must bring `body_bytes_per_s_min`.
+    body_grace_ms: u64 = 10_000,
+    /// Slowest body after the grace.
+    body_bytes_per_s_min: u64 = 1024,
+    /// A response that makes no progress for this long is closed.
+    response_stalled_ms_max: u64 = 30_000,
+
+    // --- connections -------------------------------------------------------
+    /// Connections of one node.
+    connections_max: usize = 100_000,
+    /// Connections of one address (IPv6: one /64).
+    connections_per_address_max: usize = 20_000,
+    /// The listening socket's backlog.
+    accept_backlog: u32 = 4096,
+    /// Time for `session:hello` after the upgrade.
+    hello_ms_max: u64 = 10_000,
+    /// Time between the server's pings; a client silent for two is closed.
+    heartbeat_ms: u64 = 20_000,
+    /// How long a socket may take no byte before it is closed with 4000.
+    slow_reader_ms_max: u64 = 10_000,
+    /// Control frames and replies waiting for one socket. Past it the
+    /// socket is not read; past twice this it is closed with 4000.
+    control_queue_bytes_max: usize = 64 * 1024,
+    /// Commands of one session that wait for their answer.
+    inbound_permits_session_bytes: usize = 512 * 1024,
+    /// Commands of one node that wait for their answer.
+    inbound_permits_node_bytes: usize = 256 * 1024 * 1024,
+    /// Sockets of one user on one node.
+    sessions_per_user_max: usize = 64,
+
+    // --- delivery ----------------------------------------------------------
+    /// Conversations one session may be subscribed to.
+    subscriptions_per_session_max: usize = 1000,
+    /// Most recently active conversations subscribed by hello.
+    hello_subscriptions: usize = 50,
+    /// Cursors in one hello, resume or subscribe.
+    cursors_max: usize = 200,
+    /// A cursor further behind is answered `resync`.
+    resume_entries_max: u64 = 1000,
+    /// Ready frames per conversation and codec.
+    ring_bytes_max: usize = 64 * 1024,
+    /// Rings and pages of one node.
+    rings_and_pages_bytes_max: usize = 256 * 1024 * 1024,
+    /// Pages one relay fetches at once.
+    page_fetches_max: usize = 8,
+    /// Entries on their way to one relay; past it they are dropped and a
+    /// head is owed.
+    relay_queue_bytes_max: usize = 8 * 1024 * 1024,
+    /// Commands on their way to one shard.
+    shard_queue_max: usize = 65_536,
+    /// Heads of conversations that moved are repeated this often.
+    head_repeat_ms: u64 = 1000,
+
+    // --- rooms -------------------------------------------------------------
+    /// Rows of one append.
+    append_rows_max: usize = 256,
+    /// Bytes of one append.
+    append_bytes_max: usize = 64 * 1024,
+    /// Effect rows of one append.
+    append_effects_max: usize = 1024,
+    /// An append without outcome is answered after this.
+    append_ms_max: u64 = 4000,
+    /// A room without work sleeps after this.
+    room_idle_ms: u64 = 60_000,
+    /// Commands waiting in one room (gathered, parked or loading).
+    room_waiting_max: usize = 65_536,
+    /// Idempotency keys one room remembers beyond the last 256 entries.
+    room_keys_max: usize = 100_000,
+    /// Members of a channel held in memory by its room.
+    room_members_cached_max: usize = 16_384,
+    /// Reactions of one message are gathered for this long.
+    reactions_gather_ms: u64 = 100,
+    /// Joins and leaves of a channel are gathered for this long (the first
+    /// goes at once).
+    membership_gather_ms: u64 = 1000,
+    /// First delay before a room that died is started again.
+    room_restart_ms_min: u64 = 50,
+    /// Longest such delay.
+    room_restart_ms_max: u64 = 5000,
+
+    // --- marks and counts --------------------------------------------------
+    /// Marks are gathered for this long into one `message:status`.
+    marks_gather_ms: u64 = 1000,
+    /// Marks that wait for their flush on one node.
+    marks_waiting_max: usize = 65_536,
+    /// Above this many members nobody is told single marks.
+    marks_shown_members_max: u64 = 64,
+    /// At most one `unread:update` per conversation and user in this time.
+    unread_gather_ms: u64 = 2000,
+    /// Above this many members `unread:update` goes only to those mentioned.
+    unread_pushed_members_max: u64 = 256,
+
+    // --- content -----------------------------------------------------------
+    /// UTF-8 bytes of a message's text.
+    message_text_bytes_max: usize = 16 * 1024,
+    /// Edits of one message.
+    edits_per_message_max: usize = 100,
+    /// Different emoji on one message.
+    emoji_per_message_max: usize = 50,
+    /// Reactions on one message, all emoji together.
+    reactions_per_message_max: usize = 2000,
+    /// Members named in one message.
+    mentions_max: usize = 50,
+    /// Members of a group.
+    group_members_max: u64 = 256,
+    /// Users named when a conversation is created or members are added.
+    participants_per_request_max: usize = 255,
+    /// Conversations one user may be a member of.
+    conversations_per_user_max: usize = 10_000,
+    /// Rows of a page when none is asked for.
+    page_default: usize = 50,
+    /// Rows of a page at most.
+    page_max: usize = 100,
+
+    // --- accounts ----------------------------------------------------------
+    /// Life of an access token.
+    access_token_s: u64 = 15 * 60,
+    /// Life of a refresh token.
+    refresh_token_s: u64 = 7 * 24 * 3600,
+    /// Life of a socket ticket.
+    ticket_s: u64 = 30,
+    /// Tickets not yet used on one node.
+    tickets_max: usize = 100_000,
+    /// The same refresh token may come twice within this (a lost answer).
+    refresh_grace_ms: u64 = 10_000,
+    /// A session whose token ended is closed after this.
+    token_grace_ms: u64 = 60_000,
+    /// Password hashes computed at once; 0 means one per core.
+    password_hashes_at_once: usize = 0,
+    /// Password hashes waiting; beyond them `rate_limited`.
+    password_hashes_waiting_max: usize = 32,
+
+    // --- rates (off with `rates = "off"`) ----------------------------------
+    /// Log-ins, registrations and refreshes per address and minute.
+    auth_per_address_per_min: u32 = 60,
+    /// Log-ins per account and address and minute.
+    login_per_account_per_min: u32 = 10,
+    /// Commands per user and second, with as many again as a burst of ten.
+    commands_per_user_per_s: u32 = 50,
+    /// Frames per session and second; a session at ten times that in a
+    /// burst is closed with 4101.
+    frames_per_session_per_s: u32 = 100,
+    /// Requests per address and second.
+    requests_per_address_per_s: u32 = 200,
+    /// Keys (addresses, users) one rate table remembers.
+    rate_keys_max: usize = 200_000,
+
+    // --- shutting down -----------------------------------------------------
+    /// From SIGTERM to the end.
+    shutdown_grace_ms: u64 = 10_000,
+    /// Reconnects are spread over this.
+    reconnect_spread_ms: u64 = 2000,
+}
+
+/// Characters of an idempotency key.
+pub const KEY_CHARS_MAX: usize = 128;
+/// Characters of a frame id.
+pub const FRAME_ID_CHARS_MAX: usize = 64;
+/// Characters of a title or a display name.
+pub const NAME_CHARS_MAX: usize = 64;
+/// Characters of a description or bio.
+pub const DESCRIPTION_CHARS_MAX: usize = 500;
+/// Characters of a username, and the fewest.
+pub const USERNAME_CHARS_MAX: usize = 32;
+/// Fewest characters of a username or slug.
+pub const USERNAME_CHARS_MIN: usize = 2;
+/// Characters of a slug.
+pub const SLUG_CHARS_MAX: usize = 64;
+/// Characters of a password (argon2 as an attack).
+pub const PASSWORD_CHARS_MAX: usize = 128;
+/// Fewest characters of a password (NIST SP 800-63B, 5.1.1).
+pub const PASSWORD_CHARS_MIN: usize = 8;
+/// Bytes of an e-mail address (RFC 5321, 4.5.3.1).
+pub const EMAIL_BYTES_MAX: usize = 254;
+/// Bytes of one emoji (a family of four with skin tones has 41).
+pub const EMOJI_BYTES_MAX: usize = 64;
+/// Characters of a device's name.
+pub const DEVICE_NAME_CHARS_MAX: usize = 64;
+/// Bytes of a token or ticket that is looked at all.
+pub const TOKEN_BYTES_MAX: usize = 4096;
+/// What `unavailable` and `outcome_unknown` suggest to wait.
+pub const RETRY_AFTER_MS: u64 = 500;
+/// JWT leeway for clocks that differ (promise G11).
+pub const TOKEN_LEEWAY_S: u64 = 10;
+/// Idempotency always covers this many newest entries (promise G6).
+pub const IDEMPOTENT_ENTRIES: u64 = 256;
+/// Idempotency covers this time within conversations (promise G6).
+pub const IDEMPOTENT_MS: u64 = 600_000;
+/// Idempotency outside conversations (promise G6).
+pub const IDEMPOTENT_OUTSIDE_MS: u64 = 24 * 3600 * 1000;
+/// Rows repeated at an activation, and how far effects may lag (ARCHITECTURE §7).
+pub const ACTIVATION_ROWS: u64 = 256;
+/// Rows of one log partition (ARCHITECTURE §6; a format constant).
+pub const BUCKET_ROWS: u64 = 8192;
+/// Parts of the conversation space (ARCHITECTURE §7; a format constant).
+pub const SLOTS: u16 = 1024;
+/// Seqs of one page behind the ring, aligned (ARCHITECTURE §4).
+pub const PAGE_SEQS: u64 = 64;
+/// Effect rows of one entry (ARCHITECTURE §6).
+pub const ENTRY_EFFECTS_MAX: usize = 256;
+/// Rows scanned for one history page before it is cut with a cursor.
+pub const HISTORY_SCAN_ROWS_MAX: u64 = 4096;
+/// Writes of one fan-out turn before it yields.
+pub const SHARD_WRITES_PER_TURN: usize = 64;
+/// Buffers of one vectored write (IOV_MAX is 1024; beyond 64 nothing is gained).
+pub const VECTORED_FRAMES_MAX: usize = 64;
+/// Bytes of the embedded store's journal before it is rotated.
+pub const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Requests waiting for the embedded store's committer.
+pub const COMMITTER_QUEUE_MAX: usize = 8192;
+/// Unsent bytes the kernel keeps per socket before it is not writable.
+pub const NOTSENT_LOWAT_BYTES: u32 = 32 * 1024;
