@@ -1,0 +1,3 @@
+//! The whole system, black box, against the real binary.
+
+mod tidy;
