@@ -1,1 +1,18 @@
-//! placeholder
+//! What is allowed and what happens: decide, apply, authorize; the ports
+//! that storage fills. Pure: no IO, no tokio, no clock, no randomness; time,
+//! ids and random bytes arrive as arguments.
+//!
+//! **Invariant:** nothing here knows which store, transport or runtime it
+//! runs on (`tests/tidy.rs` and `clippy.toml` hold it).
+
+pub mod account;
+pub mod codec;
+pub mod effect;
+pub mod entry;
+pub mod member;
+pub mod meta;
+pub mod port;
+pub mod row;
+pub mod secret;
+pub mod stamp;
+pub mod state;
