@@ -1,0 +1,7 @@
+//! The WebSocket data path: handshake, client bytes to messages, messages to
+//! frames. Nothing here knows what a message means.
+
+pub mod decoder;
+pub mod encoder;
+pub mod frame;
+pub mod handshake;
