@@ -3,4 +3,5 @@
 //! What a request or a frame means is decided in the layers below.
 //! **Invariant:** transport never sees storage.
 
+pub mod accept;
 pub mod ws;

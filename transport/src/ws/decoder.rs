@@ -57,7 +57,8 @@ pub struct Decoder {
     head_held: usize,
     /// The frame whose payload is under way.
     frame: Option<Frame>,
-    /// The payload so far of a control frame that was cut off.
+    /// The payload so far of a control frame that was cut off; nothing but its
+    /// end can follow, so it is empty whenever the stream ends.
     control: Vec<u8>,
     /// The data message under way: cut off, or fragmented.
     message: Option<Message>,
@@ -336,7 +337,6 @@ impl Decoder {
         self.is_over = true;
         self.head_held = 0;
         self.frame = None;
-        self.control = Vec::new();
         self.message = None;
         self.partial_since = None;
     }

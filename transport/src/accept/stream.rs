@@ -1,0 +1,106 @@
+//! The TCP stream while it speaks HTTP: a response that a client stops
+//! reading ends the connection.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Sleep;
+
+/// Takes the raw socket out of an upgraded connection, with the bytes that
+/// were read beyond the request: feed them to the decoder first.
+///
+/// # Errors
+/// Gives the connection back if it did not come through our accept loop.
+pub fn into_tcp(upgraded: Upgraded) -> Result<(TcpStream, Bytes), Upgraded> {
+    let parts = upgraded.downcast::<TokioIo<HttpStream>>()?;
+    Ok((parts.io.into_inner().tcp, parts.read_buf))
+}
+
+/// A stream whose writes must make progress. The timer exists only while a
+/// write waits.
+#[derive(Debug)]
+pub(crate) struct HttpStream {
+    tcp: TcpStream,
+    stalled_max: Duration,
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl HttpStream {
+    pub(crate) fn new(tcp: TcpStream, stalled_max: Duration) -> Self {
+        Self {
+            tcp,
+            stalled_max,
+            stalled: None,
+        }
+    }
+
+    fn progress<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let stalled_max = self.stalled_max;
+        let timer = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(stalled_max)));
+        timer.as_mut().poll(context).map(|()| {
+            metrics::counter!("fanfare_http_stalled_total").increment(1);
+            Err(io::Error::new(io::ErrorKind::TimedOut, "response stalled"))
+        })
+    }
+}
+
+impl AsyncRead for HttpStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for HttpStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.tcp).poll_write(context, bytes);
+        self.progress(context, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.tcp).poll_write_vectored(context, slices);
+        self.progress(context, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tcp.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.tcp).poll_flush(context);
+        self.progress(context, flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shut = Pin::new(&mut self.tcp).poll_shutdown(context);
+        self.progress(context, shut)
+    }
+}
