@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn what_is_no_json_is_an_invalid_frame() {
-        for bytes in [&b"{"[..], b"", b"{} {}", b"nul", b"\xff"] {
+        for bytes in [&b"{"[..], b"", br#"{"text":"a"} {}"#, b"nul", b"\xff"] {
             assert_eq!(
                 decode::<SendMessage>(bytes).unwrap_err().code,
                 Code::InvalidFrame,
