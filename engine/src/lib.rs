@@ -6,13 +6,20 @@
 //! runs on (`tests/tidy.rs` and `clippy.toml` hold it).
 
 pub mod account;
+pub mod authorize;
+pub mod check;
 pub mod codec;
 pub mod effect;
 pub mod entry;
 pub mod member;
+pub mod mention;
 pub mod meta;
+pub mod placement;
 pub mod port;
+pub mod room;
 pub mod row;
 pub mod secret;
 pub mod stamp;
 pub mod state;
+pub mod unread;
+pub mod view;

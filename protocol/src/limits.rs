@@ -145,7 +145,7 @@ limits! {
     /// Members of a group.
     group_members_max: u64 = 256,
     /// Users named when a conversation is created or members are added.
-    participants_per_request_max: usize = 255,
+    participants_per_request_max: usize = 254,
     /// Conversations one user may be a member of.
     conversations_per_user_max: usize = 10_000,
     /// Rows of a page when none is asked for.
@@ -213,6 +213,10 @@ pub const PASSWORD_CHARS_MAX: usize = 128;
 pub const PASSWORD_CHARS_MIN: usize = 8;
 /// Bytes of an e-mail address (RFC 5321, 4.5.3.1).
 pub const EMAIL_BYTES_MAX: usize = 254;
+/// Bytes before the `@` of an e-mail address (RFC 5321, 4.5.3.1).
+pub const EMAIL_LOCAL_BYTES_MAX: usize = 64;
+/// Bytes of one label of a host name (RFC 1035, 2.3.4).
+pub const HOST_LABEL_BYTES_MAX: usize = 63;
 /// Bytes of one emoji (a family of four with skin tones has 41).
 pub const EMOJI_BYTES_MAX: usize = 64;
 /// Characters of a device's name.
@@ -237,6 +241,11 @@ pub const BUCKET_ROWS: u64 = 8192;
 pub const SLOTS: u16 = 1024;
 /// Seqs of one page behind the ring, aligned (ARCHITECTURE §4).
 pub const PAGE_SEQS: u64 = 64;
+
+/// Members one gathered entry moves (one effect row is the record itself).
+pub const MOVED_PER_ENTRY_MAX: usize = 255;
+/// Rows a room holds beyond those it needs, newest first.
+pub const ROOM_ROWS_HELD_MAX: usize = 512;
 /// Effect rows of one entry (ARCHITECTURE §6).
 pub const ENTRY_EFFECTS_MAX: usize = 256;
 /// Rows scanned for one history page before it is cut with a cursor.
@@ -249,5 +258,28 @@ pub const VECTORED_FRAMES_MAX: usize = 64;
 pub const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Requests waiting for the embedded store's committer.
 pub const COMMITTER_QUEUE_MAX: usize = 8192;
+/// Bytes of those requests.
+pub const COMMITTER_QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes that the embedded store's committer gathers into one batch.
+pub const COMMIT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// A committer busy with one batch for longer makes the store unready.
+pub const COMMIT_STALLED_MS: u64 = 4000;
+/// An idle committer looks this often whether the store is still well
+/// (promise G1: unready within a second after an I/O error).
+pub const STORE_PROBE_MS: u64 = 500;
+/// Threads of the embedded store that read.
+pub const STORE_READERS: usize = 4;
+/// Reads waiting for one of them.
+pub const STORE_READS_WAITING_MAX: usize = 8192;
+/// Blocks of the embedded store kept in memory.
+pub const STORE_CACHE_BYTES: u64 = 64 * 1024 * 1024;
+/// Claims past their end that one new claim of limited life clears away.
+pub const CLAIMS_CLEARED_AT_ONCE: usize = 2;
+/// Bytes of a claimed name (an e-mail address has at most 254).
+pub const CLAIM_NAME_BYTES_MAX: usize = 1024;
+/// A head row is written at least this often while a room is busy (ARCHITECTURE §6).
+pub const HEAD_ROW_MS: u64 = 10_000;
+/// Sessions whose command numbers one room remembers.
+pub const ROOM_ORDERS_MAX: usize = 4096;
 /// Unsent bytes the kernel keeps per socket before it is not writable.
 pub const NOTSENT_LOWAT_BYTES: u32 = 32 * 1024;
