@@ -1,3 +1,17 @@
 //! The whole system, black box, against the real binary.
+//!
+//! Scripts of Alice and Bob are in `people`, faults in `kill9`, `races` and
+//! `refusals`, a real chat in `real_chat`. Beneath them lie `harness` (server and
+//! clients), `history` (records and checkers), `irc` (the logs) and `replay`.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test may fail loudly"
+)]
 
+mod harness;
+mod history;
+mod irc;
+mod real_chat;
+mod replay;
 mod tidy;

@@ -1,0 +1,183 @@
+//! What a client keeps of what it receives: events in order, replies by id, and
+//! cursors moved as PROTOCOL says.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+use super::Refusal;
+
+/// Where a reader stands in one conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    pub epoch: u64,
+    pub seq: u64,
+}
+
+/// One frame that is no reply.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// `message:received` and the like.
+    pub kind: String,
+    /// Empty for signals without one.
+    pub conversation: String,
+    pub epoch: u64,
+    /// `None` for signals.
+    pub seq: Option<u64>,
+    /// `Null` when only cursors are kept.
+    pub data: Value,
+}
+
+/// What a socket remembers of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// All of them, whole.
+    All,
+    /// Only what moves cursors.
+    Cursors,
+}
+
+/// What came in so far.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    pub events: Vec<Event>,
+    pub cursors: HashMap<String, Cursor>,
+    pub replies: HashMap<u64, oneshot::Sender<Result<Value, Refusal>>>,
+    /// Broken promises: gaps, repeats, events without a subscription.
+    pub faults: Vec<String>,
+    /// Conversations the server told to fetch again.
+    pub resync: Vec<String>,
+    pub gone: Vec<String>,
+    /// Code and reason; `None` inside when the connection broke without one.
+    pub closed: Option<Option<(u16, String)>>,
+}
+
+/// A server frame; what is not read is skipped by the parser.
+#[derive(serde::Deserialize)]
+struct Frame<'a> {
+    re: Option<Value>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    conversation: Option<String>,
+    epoch: Option<u64>,
+    seq: Option<u64>,
+    #[serde(borrow)]
+    data: Option<&'a serde_json::value::RawValue>,
+    error: Option<Value>,
+}
+
+impl Inbox {
+    /// Takes one text frame as it came.
+    pub fn take(&mut self, text: &str, keep: Keep) {
+        let frame: Frame<'_> = match serde_json::from_str(text) {
+            Ok(frame) => frame,
+            Err(error) => return self.faults.push(format!("not a frame: {error}: {text}")),
+        };
+        let parse = |data: Option<&serde_json::value::RawValue>| {
+            data.and_then(|data| serde_json::from_str(data.get()).ok())
+                .unwrap_or(Value::Null)
+        };
+        if let Some(re) = frame.re {
+            let reply = match frame.error {
+                Some(error) => Err(Refusal::of(0, &error)),
+                None => Ok(parse(frame.data)),
+            };
+            if let Ok(data) = &reply {
+                self.place(data);
+            }
+            match re.as_u64().and_then(|id| self.replies.remove(&id)) {
+                // Err: nobody waits for it any more.
+                Some(waiting) => drop(waiting.send(reply)),
+                None => self.faults.push(format!("a reply to nothing: {text}")),
+            }
+            return;
+        }
+        let kind = frame.kind.unwrap_or_default();
+        let conversation = frame.conversation.unwrap_or_default();
+        let epoch = frame.epoch.unwrap_or(0);
+        if let Some(seq) = frame.seq {
+            self.advance(&conversation, epoch, seq);
+        }
+        let signal = frame.seq.is_none();
+        if keep == Keep::All || signal {
+            let data = parse(frame.data);
+            match kind.as_str() {
+                "session:resumed" => self.place(&data),
+                "conversation:created" => self.created(&conversation, &data),
+                _ => {}
+            }
+            if keep == Keep::All {
+                self.events.push(Event {
+                    kind,
+                    conversation,
+                    epoch,
+                    seq: frame.seq,
+                    data,
+                });
+            }
+        }
+    }
+
+    /// **Invariant:** per conversation seq rises by exactly one.
+    fn advance(&mut self, conversation: &str, epoch: u64, seq: u64) {
+        match self.cursors.get_mut(conversation) {
+            None => self
+                .faults
+                .push(format!("{seq} of {conversation}, which is not subscribed")),
+            Some(cursor) => {
+                if seq != cursor.seq + 1 || epoch < cursor.epoch {
+                    self.faults.push(format!(
+                        "{seq} (epoch {epoch}) of {conversation} came behind {cursor:?}"
+                    ));
+                }
+                *cursor = Cursor { epoch, seq };
+            }
+        }
+    }
+
+    /// Takes the cursors from a reply that places subscriptions.
+    fn place(&mut self, data: &Value) {
+        for list in ["subscribed", "resync"] {
+            for placed in data[list].as_array().into_iter().flatten() {
+                let Some((conversation, cursor)) = cursor_of(placed) else {
+                    continue;
+                };
+                if list == "resync" {
+                    self.resync.push(conversation.clone());
+                }
+                self.cursors.insert(conversation, cursor);
+            }
+        }
+        for gone in data["gone"].as_array().into_iter().flatten() {
+            if let Some(conversation) = gone["conversation"].as_str() {
+                self.cursors.remove(conversation);
+                self.gone.push(conversation.to_owned());
+            }
+        }
+    }
+
+    fn created(&mut self, conversation: &str, data: &Value) {
+        let named = data["conversation"]["id"]
+            .as_str()
+            .or(data["conversation"].as_str());
+        let id = named
+            .or(data["cursor"]["conversation"].as_str())
+            .unwrap_or(conversation)
+            .to_owned();
+        if let (Some(epoch), Some(seq)) = (
+            data["cursor"]["epoch"].as_u64(),
+            data["cursor"]["seq"].as_u64(),
+        ) {
+            self.cursors.insert(id, Cursor { epoch, seq });
+        }
+    }
+}
+
+fn cursor_of(placed: &Value) -> Option<(String, Cursor)> {
+    let cursor = Cursor {
+        epoch: placed["epoch"].as_u64()?,
+        seq: placed["seq"].as_u64()?,
+    };
+    Some((placed["conversation"].as_str()?.to_owned(), cursor))
+}

@@ -1,0 +1,228 @@
+//! Bytes that no honest client sends: HTTP and WebSocket by hand.
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::SOON;
+
+/// Opcodes of RFC 6455, 5.2.
+pub const CONTINUATION: u8 = 0x0;
+pub const TEXT: u8 = 0x1;
+pub const BINARY: u8 = 0x2;
+pub const CLOSE: u8 = 0x8;
+pub const PING: u8 = 0x9;
+pub const PONG: u8 = 0xa;
+
+/// One client frame, to be written wrongly on purpose.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    /// FIN (0x80), RSV (0x70) and opcode.
+    pub first: u8,
+    pub masked: bool,
+    pub payload: Vec<u8>,
+}
+
+impl Frame {
+    /// A whole, masked frame.
+    pub fn new(opcode: u8, payload: impl Into<Vec<u8>>) -> Self {
+        Self {
+            first: 0x80 | opcode,
+            masked: true,
+            payload: payload.into(),
+        }
+    }
+
+    /// Without FIN.
+    pub fn unfinished(mut self) -> Self {
+        self.first &= 0x7f;
+        self
+    }
+
+    pub fn unmasked(mut self) -> Self {
+        self.masked = false;
+        self
+    }
+
+    /// With these RSV bits.
+    pub fn reserved(mut self, bits: u8) -> Self {
+        self.first |= bits;
+        self
+    }
+
+    /// Its bytes on the wire.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mask_bit = if self.masked { 0x80 } else { 0 };
+        let mut bytes = vec![self.first];
+        match self.payload.len() {
+            length @ 0..=125 => bytes.push(mask_bit | u8::try_from(length).unwrap()),
+            length @ 126..=0xffff => {
+                bytes.push(mask_bit | 126);
+                bytes.extend_from_slice(&u16::try_from(length).unwrap().to_be_bytes());
+            }
+            length => {
+                bytes.push(mask_bit | 127);
+                bytes.extend_from_slice(&(length as u64).to_be_bytes());
+            }
+        }
+        if self.masked {
+            let mask = [0x12, 0x34, 0x56, 0x78];
+            bytes.extend_from_slice(&mask);
+            bytes.extend(
+                self.payload
+                    .iter()
+                    .zip(mask.iter().cycle())
+                    .map(|(byte, mask)| byte ^ mask),
+            );
+        } else {
+            bytes.extend_from_slice(&self.payload);
+        }
+        bytes
+    }
+}
+
+/// What the server sent over a raw socket.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Received {
+    Text(Value),
+    Pong(Vec<u8>),
+    /// A close frame with its code (1005 when it had none).
+    Close(u16),
+    /// The connection ended without a close frame.
+    End,
+}
+
+/// A TCP connection, upgraded or not.
+pub struct Raw {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Raw {
+    /// Only the TCP connection.
+    pub async fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self {
+            stream,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Upgraded, without credentials.
+    pub async fn upgrade(address: SocketAddr) -> Self {
+        let mut raw = Self::connect(address).await;
+        let head = raw.request(&upgrade_request(address, "")).await;
+        assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+        raw
+    }
+
+    /// Upgraded, with a bearer token, after hello.
+    pub async fn hello(address: SocketAddr, token: &str) -> Self {
+        let mut raw = Self::upgrade(address).await;
+        let hello = serde_json::json!({"id": 0, "type": "session:hello", "data": {"token": token, "device": {"kind": "bot"}}});
+        raw.frame(&Frame::new(TEXT, hello.to_string())).await;
+        match raw.receive().await {
+            Received::Text(reply) => assert!(reply["error"].is_null(), "{reply}"),
+            other => panic!("{other:?}"),
+        }
+        raw
+    }
+
+    /// Writes bytes; false when the server has cut the connection.
+    pub async fn write(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).await.is_ok()
+    }
+
+    pub async fn frame(&mut self, frame: &Frame) -> bool {
+        self.write(&frame.bytes()).await
+    }
+
+    /// Writes a request and reads up to the end of the answer's head.
+    pub async fn request(&mut self, request: &str) -> String {
+        self.write(request.as_bytes()).await;
+        loop {
+            if let Some(end) = self
+                .buffer
+                .windows(4)
+                .position(|window| window == b"\r\n\r\n")
+            {
+                let head = self.buffer.drain(..end + 4).collect();
+                return String::from_utf8(head).unwrap();
+            }
+            if !self.more().await {
+                return String::from_utf8_lossy(&self.buffer).into_owned();
+            }
+        }
+    }
+
+    /// The next frame that is not a ping.
+    pub async fn receive(&mut self) -> Received {
+        loop {
+            match self.whole_frame() {
+                Some((PING, _)) => {}
+                Some((PONG, payload)) => return Received::Pong(payload),
+                Some((CLOSE, payload)) => {
+                    return Received::Close(
+                        payload
+                            .first_chunk()
+                            .map_or(1005, |code| u16::from_be_bytes(*code)),
+                    );
+                }
+                Some((_, payload)) => {
+                    return Received::Text(serde_json::from_slice(&payload).unwrap());
+                }
+                None if !self.more().await => return Received::End,
+                None => {}
+            }
+        }
+    }
+
+    /// Reads on until the end; gives the close code, 1006 when there was none.
+    pub async fn close_code(&mut self) -> u16 {
+        loop {
+            match self.receive().await {
+                Received::Close(code) => return code,
+                Received::End => return 1006,
+                Received::Text(_) | Received::Pong(_) => {}
+            }
+        }
+    }
+
+    fn whole_frame(&mut self) -> Option<(u8, Vec<u8>)> {
+        let (&first, &second) = (self.buffer.first()?, self.buffer.get(1)?);
+        assert_eq!(second & 0x80, 0, "server frames are not masked");
+        let (start, length) = match second {
+            126 => (
+                4,
+                usize::from(u16::from_be_bytes(*self.buffer.get(2..)?.first_chunk()?)),
+            ),
+            127 => (
+                10,
+                usize::try_from(u64::from_be_bytes(*self.buffer.get(2..)?.first_chunk()?)).unwrap(),
+            ),
+            length => (2, usize::from(length)),
+        };
+        let payload = self.buffer.get(start..start + length)?.to_vec();
+        self.buffer.drain(..start + length);
+        Some((first & 0x0f, payload))
+    }
+
+    async fn more(&mut self) -> bool {
+        let read = tokio::time::timeout(SOON * 2, self.stream.read_buf(&mut self.buffer));
+        matches!(
+            read.await.expect("the server says something or ends"),
+            Ok(1..)
+        )
+    }
+}
+
+/// The head of an upgrade request, with more headers if wanted (each ending in CRLF).
+pub fn upgrade_request(address: SocketAddr, more: &str) -> String {
+    format!(
+        "GET /ws HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{more}\r\n"
+    )
+}

@@ -1,0 +1,416 @@
+//! The real binary as a child process: started, watched, killed, started again.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::Rest;
+
+/// How long a start, recovery included, may take.
+const START_WITHIN: Duration = Duration::from_secs(60);
+/// How long SIGTERM may take: the grace period and something.
+const STOP_WITHIN: Duration = Duration::from_secs(30);
+
+/// The binary under test.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_fanfare");
+
+/// How to start a server.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    flags: Vec<String>,
+    variables: Vec<(String, String)>,
+    rates_on: bool,
+    port_kept: bool,
+}
+
+impl Options {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Another flag, like `--log debug`.
+    pub fn flag(mut self, flag: &str) -> Self {
+        self.flags.push(flag.to_owned());
+        self
+    }
+
+    /// Another environment variable.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Leaves the rate limits on.
+    pub fn rates_on(mut self) -> Self {
+        self.rates_on = true;
+        self
+    }
+
+    /// A port that stays the same over restarts. It lies below the ports that the
+    /// kernel gives to clients, so that none of them takes it while the server is down.
+    pub fn port_kept(mut self) -> Self {
+        self.port_kept = true;
+        self
+    }
+
+    pub async fn start(self) -> Server {
+        self.start_on(Arc::new(tempfile::tempdir().unwrap())).await
+    }
+
+    /// Starts on data that is there already (or will be made there).
+    pub async fn start_on(self, data: Arc<TempDir>) -> Server {
+        let listen = if self.port_kept {
+            format!("127.0.0.1:{}", quiet_port())
+        } else {
+            "127.0.0.1:0".to_owned()
+        };
+        let running = Running::launch(&self, data.path(), &listen);
+        let server = Server {
+            options: self,
+            data,
+            listen,
+            running: Mutex::new(Some(running)),
+        };
+        server.ready().await;
+        server
+    }
+}
+
+/// A server that lives as long as this value.
+pub struct Server {
+    options: Options,
+    data: Arc<TempDir>,
+    listen: String,
+    running: Mutex<Option<Running>>,
+}
+
+impl Server {
+    /// Starts with fresh data and rates off.
+    pub async fn start() -> Self {
+        Options::new().start().await
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.running
+            .lock()
+            .unwrap()
+            .as_ref()
+            .expect("the server runs")
+            .address
+    }
+
+    /// Its data folder (inside of a temporary one).
+    pub fn data(&self) -> PathBuf {
+        data_in(self.data.path())
+    }
+
+    /// The temporary folder, to start another server on it.
+    pub fn folder(&self) -> Arc<TempDir> {
+        Arc::clone(&self.data)
+    }
+
+    /// A client without credentials.
+    pub fn rest(&self) -> Rest {
+        Rest::new(self.address())
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.running
+            .lock()
+            .unwrap()
+            .as_mut()
+            .is_some_and(|running| running.child.try_wait().unwrap().is_none())
+    }
+
+    /// The lines it printed so far.
+    pub fn printed(&self) -> Vec<String> {
+        self.running
+            .lock()
+            .unwrap()
+            .as_ref()
+            .map(|running| running.stdout.lines())
+            .unwrap_or_default()
+    }
+
+    /// Its log so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(log_in(self.data.path())).unwrap_or_default()
+    }
+
+    /// kill -9, and waits until it is gone.
+    pub fn kill9(&self) {
+        let running = self.running.lock().unwrap().take();
+        drop(running.expect("the server runs"));
+    }
+
+    /// SIGTERM without waiting.
+    pub fn ask_to_stop(&self) {
+        let pid = self
+            .running
+            .lock()
+            .unwrap()
+            .as_ref()
+            .expect("the server runs")
+            .child
+            .id();
+        let sent = Command::new("kill")
+            .args(["-TERM", &pid.to_string()])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits until it has ended by itself.
+    pub async fn ended(&self) -> ExitStatus {
+        let deadline = Instant::now() + STOP_WITHIN;
+        loop {
+            if let Some(running) = self.running.lock().unwrap().as_mut()
+                && let Some(status) = running.child.try_wait().unwrap()
+            {
+                return status;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "still there after {STOP_WITHIN:?}; its log:\n{}",
+                self.log()
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// SIGTERM, and expects exit 0.
+    pub async fn terminate(&self) {
+        self.ask_to_stop();
+        let status = self.ended().await;
+        assert!(status.success(), "{status}; its log:\n{}", self.log());
+        drop(self.running.lock().unwrap().take());
+    }
+
+    /// Starts again on the same data, and on the same port if that is kept.
+    pub async fn restart(&self) {
+        assert!(!self.is_running());
+        let running = Running::launch(&self.options, self.data.path(), &self.listen);
+        *self.running.lock().unwrap() = Some(running);
+        self.ready().await;
+    }
+
+    async fn ready(&self) {
+        let address = self
+            .running
+            .lock()
+            .unwrap()
+            .as_ref()
+            .expect("launched")
+            .address;
+        let rest = Rest::new(address);
+        let deadline = Instant::now() + START_WITHIN;
+        loop {
+            if rest
+                .try_raw("GET", "/readyz", &[], None)
+                .await
+                .is_ok_and(|answer| answer.status == 200)
+            {
+                return;
+            }
+            assert!(
+                self.is_running() && Instant::now() < deadline,
+                "not ready; its log:\n{}",
+                self.log()
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let tail: Vec<&str> = log.lines().rev().take(40).collect();
+            eprintln!("the end of the server's log:");
+            tail.iter().rev().for_each(|line| eprintln!("  {line}"));
+        }
+    }
+}
+
+/// Runs the binary to its end with other arguments (`config`, `seed` …), killed when
+/// it takes longer than a minute. Gives status, stdout and stderr.
+pub fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (ExitStatus, String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, err) = (folder.path().join("out"), folder.path().join("err"));
+    let mut child = Command::new(BINARY)
+        .args(arguments)
+        .envs(variables.iter().copied())
+        .current_dir(folder.path())
+        .stdin(Stdio::null())
+        .stdout(File::create(&out).unwrap())
+        .stderr(File::create(&err).unwrap())
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + START_WITHIN;
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if Instant::now() > deadline {
+            child.kill().unwrap();
+            panic!(
+                "{arguments:?} does not end; stderr:\n{}",
+                std::fs::read_to_string(&err).unwrap()
+            );
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    (
+        status,
+        std::fs::read_to_string(out).unwrap(),
+        std::fs::read_to_string(err).unwrap(),
+    )
+}
+
+/// The server's data folder inside the temporary one.
+pub fn data_in(folder: &Path) -> PathBuf {
+    folder.join("data")
+}
+
+fn log_in(folder: &Path) -> PathBuf {
+    folder.join("server.log")
+}
+
+struct Running {
+    child: Child,
+    address: SocketAddr,
+    stdout: Arc<Printed>,
+}
+
+impl Running {
+    fn launch(options: &Options, folder: &Path, listen: &str) -> Self {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(log_in(folder))
+            .unwrap();
+        let mut child = Command::new(BINARY)
+            .args([
+                "--listen",
+                listen,
+                "--rates",
+                if options.rates_on { "on" } else { "off" },
+            ])
+            .arg("--data")
+            .arg(data_in(folder))
+            .args(&options.flags)
+            .envs(options.variables.iter().map(|(name, value)| (name, value)))
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let stdout = Arc::new(Printed::default());
+        let pipe = child.stdout.take().unwrap();
+        std::thread::spawn({
+            let stdout = Arc::clone(&stdout);
+            move || stdout.collect(pipe)
+        });
+        let Some(address) = stdout.address(START_WITHIN) else {
+            child.kill().unwrap();
+            let log = std::fs::read_to_string(log_in(folder)).unwrap();
+            panic!(
+                "it printed no address but {:?}; its log:\n{log}",
+                stdout.lines()
+            );
+        };
+        Self {
+            child,
+            address,
+            stdout,
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Err: it has ended by itself.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// What a child printed, line by line.
+#[derive(Default)]
+struct Printed {
+    /// The lines, and whether that was all.
+    lines: Mutex<(Vec<String>, bool)>,
+    more: Condvar,
+}
+
+impl Printed {
+    fn collect(&self, pipe: impl std::io::Read) {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            self.lines.lock().unwrap().0.push(line);
+            self.more.notify_all();
+        }
+        self.lines.lock().unwrap().1 = true;
+        self.more.notify_all();
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap().0.clone()
+    }
+
+    /// The address in the first line that names one, or `None` when none will.
+    fn address(&self, within: Duration) -> Option<SocketAddr> {
+        let found = |lines: &[String]| lines.iter().find_map(|line| address_in(line));
+        let (lines, _) = self
+            .more
+            .wait_timeout_while(self.lines.lock().unwrap(), within, |(lines, all)| {
+                found(lines).is_none() && !*all
+            })
+            .unwrap();
+        found(&lines.0)
+    }
+}
+
+fn address_in(line: &str) -> Option<SocketAddr> {
+    let (_, rest) = line.split_once("http://")?;
+    let end =
+        rest.find(|letter: char| !(letter.is_ascii_digit() || letter == '.' || letter == ':'));
+    rest[..end.unwrap_or(rest.len())]
+        .trim_end_matches(['.', ':'])
+        .parse()
+        .ok()
+}
+
+/// A free port between 20000 and 32767, where the kernel takes none from for clients.
+fn quiet_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(61);
+    for _ in 0..12_000 {
+        let offset = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
+        let port = 20_000 + u16::try_from(offset).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no free port");
+}
+
+#[test]
+fn an_address_is_found_in_a_line() {
+    let expected = Some("127.0.0.1:8080".parse().unwrap());
+    assert_eq!(
+        address_in("REST       http://127.0.0.1:8080/api/v1"),
+        expected
+    );
+    assert_eq!(address_in("listening on http://127.0.0.1:8080."), expected);
+    assert_eq!(address_in("ws://127.0.0.1:8080/ws"), None);
+}
