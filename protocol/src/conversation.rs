@@ -37,7 +37,7 @@ pub enum JoinPolicy {
     Invite,
 }
 
-/// A member's role, highest first.
+/// A member's role, lowest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
