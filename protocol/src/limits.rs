@@ -283,3 +283,9 @@ pub const HEAD_ROW_MS: u64 = 10_000;
 pub const ROOM_ORDERS_MAX: usize = 4096;
 /// Unsent bytes the kernel keeps per socket before it is not writable.
 pub const NOTSENT_LOWAT_BYTES: u32 = 32 * 1024;
+/// Sent bytes without acknowledgement for this long end a connection (TCP_USER_TIMEOUT).
+pub const UNACKNOWLEDGED_MS_MAX: u64 = 30_000;
+/// First pause when accepting fails (no file descriptor left); it doubles.
+pub const ACCEPT_PAUSE_MS_MIN: u64 = 10;
+/// Longest such pause, and the least time between two log lines about it.
+pub const ACCEPT_PAUSE_MS_MAX: u64 = 1000;

@@ -11,6 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use fanfare_protocol::limits::{
+    ACCEPT_PAUSE_MS_MAX, ACCEPT_PAUSE_MS_MIN, Limits, NOTSENT_LOWAT_BYTES, UNACKNOWLEDGED_MS_MAX,
+};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -26,7 +29,7 @@ use super::client_address::TrustedProxies;
 use super::request::{Served, Shared};
 use super::stream::HttpStream;
 
-/// What the accept loop allows. No defaults: the numbers stand in `protocol`.
+/// What the accept loop allows; the numbers come from [`Limits`].
 #[derive(Debug, Clone)]
 pub struct AcceptLimits {
     /// Connections the kernel holds before we accept them.
@@ -214,6 +217,29 @@ impl Listener {
 
 pub(crate) fn count_refusal(full: Full) {
     metrics::counter!("fanfare_connections_refused_total", "limit" => full.reason()).increment(1);
+}
+
+impl From<&Limits> for AcceptLimits {
+    fn from(limits: &Limits) -> Self {
+        let ms = Duration::from_millis;
+        Self {
+            backlog: limits.accept_backlog,
+            connections_max: limits.connections_max,
+            connections_per_address_max: limits.connections_per_address_max,
+            unsent_bytes: NOTSENT_LOWAT_BYTES,
+            unacknowledged_time_max: ms(UNACKNOWLEDGED_MS_MAX),
+            header_time_max: ms(limits.header_ms_max),
+            header_bytes_max: limits.header_bytes_max,
+            headers_max: limits.headers_max,
+            body_pace: BodyPace {
+                grace: ms(limits.body_grace_ms),
+                bytes_per_s_min: limits.body_bytes_per_s_min,
+            },
+            response_stalled_time_max: ms(limits.response_stalled_ms_max),
+            failure_pause_min: ms(ACCEPT_PAUSE_MS_MIN),
+            failure_pause_max: ms(ACCEPT_PAUSE_MS_MAX),
+        }
+    }
 }
 
 impl AcceptLimits {

@@ -11,6 +11,8 @@ use std::borrow::Cow;
 use std::mem;
 use std::time::Instant;
 
+use fanfare_protocol::limits::Limits;
+
 use super::frame::{Fault, HEAD_BYTES, Head, Opcode, is_close_code, unmask};
 
 /// What one connection may make us hold.
@@ -21,7 +23,17 @@ pub struct DecoderLimits {
     /// The largest message after its fragments are joined, in bytes.
     pub message_bytes_max: usize,
     /// How many empty fragments one message may have.
-    pub empty_fragments_max: u32,
+    pub empty_fragments_max: usize,
+}
+
+impl From<&Limits> for DecoderLimits {
+    fn from(limits: &Limits) -> Self {
+        Self {
+            frame_bytes_max: limits.frame_bytes_max,
+            message_bytes_max: limits.inbound_message_bytes_max,
+            empty_fragments_max: limits.empty_fragments_max,
+        }
+    }
 }
 
 /// What a client said. Borrows the read buffer when it arrived in one piece.
@@ -62,7 +74,7 @@ pub struct Decoder {
     control: Vec<u8>,
     /// The data message under way: cut off, or fragmented.
     message: Option<Message>,
-    empty_fragments: u32,
+    empty_fragments: usize,
     partial_since: Option<Instant>,
     is_over: bool,
 }
