@@ -170,6 +170,10 @@ limits! {
     password_hashes_at_once: usize = 0,
     /// Password hashes waiting; beyond them `rate_limited`.
     password_hashes_waiting_max: usize = 32,
+    /// Logged-out sessions remembered until their access tokens end.
+    revoked_sessions_max: usize = 100_000,
+    /// Usernames and their ids kept in memory for mentions.
+    usernames_cached_max: usize = 65_536,
 
     // --- rates (off with `rates = "off"`) ----------------------------------
     /// Log-ins, registrations and refreshes per address and minute.
@@ -221,12 +225,21 @@ pub const HOST_LABEL_BYTES_MAX: usize = 63;
 pub const EMOJI_BYTES_MAX: usize = 64;
 /// Characters of a device's name.
 pub const DEVICE_NAME_CHARS_MAX: usize = 64;
+/// Characters of an unknown field's name that its refusal repeats.
+pub const FIELD_NAME_CHARS_MAX: usize = 128;
+/// Largest `seq`, `epoch` or count: what JavaScript's numbers hold exactly.
+pub const WHOLE_NUMBER_MAX: u64 = (1 << 53) - 1;
 /// Bytes of a token or ticket that is looked at all.
 pub const TOKEN_BYTES_MAX: usize = 4096;
 /// What `unavailable` and `outcome_unknown` suggest to wait.
 pub const RETRY_AFTER_MS: u64 = 500;
 /// JWT leeway for clocks that differ (promise G11).
 pub const TOKEN_LEEWAY_S: u64 = 10;
+/// Attempts of one compare-and-set that others keep overtaking.
+pub const CAS_ATTEMPTS_MAX: usize = 8;
+/// Revocations that may wait for one listener; past it the listener checks
+/// all its sessions.
+pub const REVOCATIONS_WAITING_MAX: usize = 1024;
 /// Idempotency always covers this many newest entries (promise G6).
 pub const IDEMPOTENT_ENTRIES: u64 = 256;
 /// Idempotency covers this time within conversations (promise G6).
