@@ -6,6 +6,7 @@
 //! gather, one append in flight, effects, publish, answer.
 //! The actor that carries it stands in `fanfare-actors`.
 
+pub mod activation;
 pub mod apply;
 pub mod decide;
 pub mod flight;
@@ -17,6 +18,7 @@ pub mod submit;
 #[cfg(test)]
 mod tests;
 
+pub use activation::{AdoptError, Adopted, Found, adopt};
 pub use flight::{Batch, Outcome, Published, PublishedRow};
 pub use machine::{Input, Now, Output, Room};
 pub use state::{Needs, RoomState};
