@@ -302,3 +302,21 @@ pub const UNACKNOWLEDGED_MS_MAX: u64 = 30_000;
 pub const ACCEPT_PAUSE_MS_MIN: u64 = 10;
 /// Longest such pause, and the least time between two log lines about it.
 pub const ACCEPT_PAUSE_MS_MAX: u64 = 1000;
+/// First pause before an append whose outcome is unknown is repeated.
+pub const APPEND_RETRY_MS_MIN: u64 = 50;
+/// Longest such pause.
+pub const APPEND_RETRY_MS_MAX: u64 = 1000;
+/// Relay actors of one node (ARCHITECTURE §4, "a fixed number").
+pub const RELAYS: usize = 8;
+/// Session supervisors of one node.
+pub const SESSION_SUPERVISORS: usize = 8;
+/// Rooms activated at once after a start.
+pub const ACTIVATIONS_AT_ONCE: usize = 32;
+/// Conversations of one subscribe that are placed at once.
+pub const PLACEMENTS_AT_ONCE: usize = 16;
+/// The note that a conversation is live is repeated after this (ARCHITECTURE §6).
+pub const LIVE_NOTE_MS: u64 = 3_600_000;
+/// Rows of one internal page read.
+pub const SCAN_ROWS: usize = 256;
+/// Parts of a map that many threads use.
+pub const MAP_PARTS: usize = 64;

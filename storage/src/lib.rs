@@ -1,1 +1,33 @@
-//! placeholder
+//! What is remembered: the engine's ports over an ordered map of cells, in
+//! memory for tests and in a folder (fjall) for one process.
+//!
+//! What lives here: tables, their bytes, the committer. What never does:
+//! rules (see `fanfare-engine`), clocks, randomness. Start with [`Embedded`]
+//! or [`Memory`], then [`Ports`]; one port is one file. The bytes on disk
+//! are described in `docs/storage-format.md`.
+//!
+//! **Invariant:** a write is acknowledged only once it is durable, and a
+//! refused one (`Unavailable`, `Overloaded`) left nothing behind.
+
+mod accounts;
+mod cells;
+pub mod dying;
+mod effects;
+mod embedded;
+mod folder;
+mod log;
+mod marks;
+mod members;
+mod memory;
+mod names;
+mod ownership;
+mod ports;
+mod tables;
+mod tokens;
+mod values;
+
+pub use cells::embedded::CellsError;
+pub use embedded::Embedded;
+pub use folder::{FORMAT, OpenError};
+pub use memory::Memory;
+pub use ports::Ports;

@@ -1,0 +1,145 @@
+//! The store's folder: locked by one process, marked with its format.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::cells::embedded::CellsError;
+
+/// Version of the format that this build writes, and the newest it reads.
+/// `docs/storage-format.md` says what each one means.
+pub const FORMAT: u32 = 1;
+
+const LOCK_FILE: &str = "lock";
+const FORMAT_FILE: &str = "format";
+const FORMAT_LINE: &str = "fanfare embedded store, format ";
+pub(crate) const CELLS_FOLDER: &str = "cells";
+
+/// Why a folder could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error("{} is in use by another process", .0.display())]
+    Locked(PathBuf),
+    /// A newer version wrote it.
+    #[error(
+        "{} was written by a newer version (format {found}, this one reads up to {newest})",
+        folder.display()
+    )]
+    Newer {
+        /// Which folder.
+        folder: PathBuf,
+        /// Its format.
+        found: u32,
+        /// What this build reads.
+        newest: u32,
+    },
+    /// There is data in it, but not ours, or its mark is damaged.
+    #[error("{} holds no embedded store of Fanfare: {why}", folder.display())]
+    Foreign {
+        /// Which folder.
+        folder: PathBuf,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// The file system refused.
+    #[error("{doing} {}", path.display())]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// The database refused.
+    #[error("opening the store in {}", folder.display())]
+    Cells {
+        /// Which folder.
+        folder: PathBuf,
+        /// Why it failed.
+        source: CellsError,
+    },
+}
+
+/// Locks `folder`, made if it does not exist (mode 0700), and checks its
+/// format. The lock ends with the file that is returned.
+pub(crate) fn take(folder: &Path) -> Result<File, OpenError> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+        .create(folder)
+        .map_err(|source| io("creating", folder, source))?;
+    let lock = lock(folder)?;
+    let mark = folder.join(FORMAT_FILE);
+    match std::fs::read_to_string(&mark) {
+        Ok(text) => check(folder, &text)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => mark_new(folder)?,
+        Err(error) if error.kind() == ErrorKind::InvalidData => check(folder, "")?,
+        Err(source) => return Err(io("reading", &mark, source)),
+    }
+    Ok(lock)
+}
+
+fn lock(folder: &Path) -> Result<File, OpenError> {
+    let path = folder.join(LOCK_FILE);
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|source| io("opening", &path, source))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Locked(folder.to_owned())),
+        Err(TryLockError::Error(source)) => Err(io("locking", &path, source)),
+    }
+}
+
+fn check(folder: &Path, text: &str) -> Result<(), OpenError> {
+    let foreign = || OpenError::Foreign {
+        folder: folder.to_owned(),
+        why: "its file `format` is not ours",
+    };
+    let found = text.strip_prefix(FORMAT_LINE).ok_or_else(foreign)?;
+    match found.trim_end().parse::<u32>() {
+        Ok(FORMAT) => Ok(()),
+        Ok(found) if found > FORMAT => Err(OpenError::Newer {
+            folder: folder.to_owned(),
+            found,
+            newest: FORMAT,
+        }),
+        Ok(_) | Err(_) => Err(foreign()),
+    }
+}
+
+/// Marks an empty folder before anything else is in it, so that data without
+/// a mark is never ours.
+fn mark_new(folder: &Path) -> Result<(), OpenError> {
+    if folder.join(CELLS_FOLDER).exists() {
+        return Err(OpenError::Foreign {
+            folder: folder.to_owned(),
+            why: "there is data, but its file `format` is missing",
+        });
+    }
+    let (path, draft) = (folder.join(FORMAT_FILE), folder.join("format.new"));
+    let written = File::create(&draft).and_then(|mut file| {
+        writeln!(file, "{FORMAT_LINE}{FORMAT}")?;
+        file.sync_all()
+    });
+    written.map_err(|source| io("writing", &draft, source))?;
+    std::fs::rename(&draft, &path).map_err(|source| io("naming", &path, source))?;
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|source| io("syncing", folder, source))
+}
+
+fn io(doing: &'static str, path: &Path, source: std::io::Error) -> OpenError {
+    OpenError::Io {
+        doing,
+        path: path.to_owned(),
+        source,
+    }
+}
