@@ -48,7 +48,8 @@ const RUNTIMES: &[&str] = &[
     "time",
 ];
 
-const OURS: &str = "fanfare-";
+/// Our crates are called after their folder; the binary's has the bare name.
+const OURS: &str = "fanfare";
 
 /// Only arrows of the drawing, and every member of the workspace is in it.
 pub(super) fn crate_arrows(sources: &[Source]) -> Vec<Finding> {
@@ -62,8 +63,10 @@ pub(super) fn crate_arrows(sources: &[Source]) -> Vec<Finding> {
     }
     for (folder, allowed) in ARROWS {
         for (source, name) in dependencies(sources, folder) {
-            let Some(target) = name.strip_prefix(OURS) else {
-                continue;
+            let target = match name.strip_prefix(OURS) {
+                Some("") => "server",
+                Some(rest) => rest.trim_start_matches('-'),
+                None => continue,
             };
             if !allowed.contains(&target) {
                 findings

@@ -24,6 +24,7 @@ fn an_arrow_against_the_drawing_is_found() {
         ("actors", "fanfare-storage.workspace = true"),
         ("actors", "fanfare-transport.workspace = true"),
         ("transport", "fanfare-storage.workspace = true"),
+        ("transport", "fanfare = { path = \"../server\" }"),
         (
             "transport",
             "store = { package = \"fanfare-storage\", path = \"../storage\" }",
