@@ -11,7 +11,7 @@ use crate::{ConversationId, MessageId, UserId};
 /// A command to one conversation. Commands are imperative; what comes of
 /// them is an [`crate::event::Event`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", tag = "type")]
+#[serde(rename_all = "camelCase", tag = "command", content = "data")]
 pub enum Command {
     /// Creates the conversation itself (its log's first entry).
     Create(CreateConversation),

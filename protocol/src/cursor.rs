@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ConversationId;
+use crate::{ConversationId, strict};
 
 /// A reader has everything up to and including `seq`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -11,8 +11,10 @@ pub struct Cursor {
     /// Conversation.
     pub conversation: ConversationId,
     /// Epoch of the entry at `seq`.
+    #[serde(deserialize_with = "strict::whole")]
     pub epoch: u64,
     /// Newest seq held; 0 for nothing.
+    #[serde(deserialize_with = "strict::whole")]
     pub seq: u64,
 }
 
@@ -23,10 +25,10 @@ pub struct CursorWish {
     /// Conversation.
     pub conversation: ConversationId,
     /// Epoch of the entry at `seq`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "strict::whole_if_any")]
     pub epoch: Option<u64>,
     /// Newest seq held.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "strict::whole_if_any")]
     pub seq: Option<u64>,
 }
 

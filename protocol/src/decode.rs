@@ -1,64 +1,99 @@
 //! JSON text to typed requests, with refusals that name the field.
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
+use crate::limits::FIELD_NAME_CHARS_MAX;
 use crate::refusal::{Code, Refusal};
 
-/// Decodes a request body or a frame's `data`.
+/// Decodes a request body or a frame's `data`: one JSON object.
 ///
 /// # Errors
 /// `invalid_frame` when the bytes are no JSON, `invalid_request` with
-/// `details` (field → reason) when the JSON does not fit.
+/// `details` (field → reason) when the JSON does not fit. A refusal repeats
+/// no value that was sent, and of an unknown field at most
+/// [`FIELD_NAME_CHARS_MAX`] characters of its name.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = error.path().to_string();
-        refuse(&path, error.inner())
-    })?;
-    json.end().map_err(|error| refuse(".", &error))?;
+    let decoded = serde_path_to_error::deserialize(&mut json)
+        .map_err(|error| (error.path().to_string(), error.into_inner()))
+        .and_then(|value| {
+            json.end()
+                .map_err(|error| (".".to_owned(), error))
+                .map(|()| value)
+        });
+    let value = decoded.map_err(|(path, error)| refuse(bytes, &path, &error))?;
+    // Structs can be read from arrays too, by position; the wire has names.
+    if !is_object(bytes) {
+        return Err(Refusal::field("data", "expected an object"));
+    }
     Ok(value)
 }
 
-fn refuse(path: &str, error: &serde_json::Error) -> Refusal {
+/// The refusal of a field that must not be there.
+pub(crate) fn unknown_field(name: &str) -> Refusal {
+    Refusal::field(shortened(name), "unknown field")
+}
+
+fn refuse(bytes: &[u8], path: &str, error: &serde_json::Error) -> Refusal {
     match error.classify() {
-        Category::Data => {
-            let reason = without_position(&error.to_string());
-            let field = named_field(&reason).map_or_else(
-                || {
-                    if path == "." {
-                        "data".to_owned()
-                    } else {
-                        path.to_owned()
-                    }
-                },
-                |name| match path {
-                    "." => name.to_owned(),
-                    parent if parent.ends_with(name) => parent.to_owned(),
-                    parent => format!("{parent}.{name}"),
-                },
-            );
-            Refusal::field(field, reason)
-        }
-        Category::Io | Category::Syntax | Category::Eof => {
-            Refusal::new(Code::InvalidFrame, format!("not JSON: {error}"))
-        }
+        // What does not fit may stand before what is no JSON at all.
+        Category::Data => match serde_json::from_slice::<IgnoredAny>(bytes) {
+            Ok(IgnoredAny) if !is_object(bytes) => Refusal::field("data", "expected an object"),
+            Ok(IgnoredAny) => misfit(path, &error.to_string()),
+            Err(error) => no_json(&error),
+        },
+        Category::Io | Category::Syntax | Category::Eof => no_json(error),
     }
 }
 
-/// The field that serde's own messages name in backticks.
-fn named_field(reason: &str) -> Option<&str> {
-    ["unknown field `", "missing field `", "duplicate field `"]
-        .iter()
-        .find_map(|prefix| reason.strip_prefix(prefix))
-        .and_then(|rest| rest.split('`').next())
+/// The refusal of bytes that are no JSON.
+pub(crate) fn no_json(error: &serde_json::Error) -> Refusal {
+    // serde_json's words for syntax hold positions, but nothing that was sent.
+    Refusal::new(Code::InvalidFrame, format!("not JSON: {error}"))
 }
 
-fn without_position(message: &str) -> String {
-    message
+fn is_object(json: &[u8]) -> bool {
+    json.trim_ascii_start().starts_with(b"{")
+}
+
+fn misfit(path: &str, message: &str) -> Refusal {
+    let (reason, name) = reason_of(message);
+    let field = match (name, path) {
+        (Some(name), ".") => name.to_owned(),
+        (Some(name), path) if path == name || path.ends_with(&format!(".{name}")) => {
+            path.to_owned()
+        }
+        (Some(name), path) => format!("{path}.{name}"),
+        (None, ".") => "data".to_owned(),
+        (None, path) => path.to_owned(),
+    };
+    Refusal::field(shortened(&field), reason)
+}
+
+/// What is wrong, and the field that serde's own words name in backticks.
+fn reason_of(message: &str) -> (String, Option<&str>) {
+    let message = message
         .rsplit_once(" at line ")
-        .map_or(message, |(reason, _)| reason)
-        .to_owned()
+        .map_or(message, |(reason, _)| reason);
+    for problem in ["unknown field", "missing field", "duplicate field"] {
+        let named = message
+            .strip_prefix(problem)
+            .and_then(|rest| rest.strip_prefix(" `"));
+        if let Some(rest) = named {
+            return (problem.to_owned(), rest.split('`').next());
+        }
+    }
+    // "invalid type: string \"…\", expected …": what was sent stays out.
+    let reason = match message.rsplit_once(", expected ") {
+        Some((_, expected)) => format!("expected {expected}"),
+        None => message.to_owned(),
+    };
+    (reason, None)
+}
+
+fn shortened(name: &str) -> String {
+    name.chars().take(FIELD_NAME_CHARS_MAX).collect()
 }
 
 #[cfg(test)]
@@ -79,12 +114,70 @@ mod tests {
 
     #[test]
     fn what_is_no_json_is_an_invalid_frame() {
-        for bytes in [&b"{"[..], b"", br#"{"text":"a"} {}"#, b"nul", b"\xff"] {
-            assert_eq!(
-                decode::<SendMessage>(bytes).unwrap_err().code,
-                Code::InvalidFrame,
-                "{bytes:?}"
-            );
+        let deep = format!("{}1", "[".repeat(100_000));
+        let table = [
+            &b"{"[..],
+            b"",
+            b" ",
+            b"{} {}",
+            b"nul",
+            b"\xff",
+            br#"{"text":1"#,
+            br#"{"text":[}"#,
+            br#"{"x":1}x"#,
+            br#"{"text":"a"}{"#,
+            b"{\"text\":\"\xff\"}",
+            b"{\"text\":\"\n\"}",
+            br#"{"text":"\ud800"}"#,
+            br#"{"text":NaN}"#,
+            br#"{"text":-}"#,
+            br"{'text':1}",
+            deep.as_bytes(),
+        ];
+        for bytes in table {
+            let refusal = decode::<SendMessage>(bytes).unwrap_err();
+            let start = &bytes[..bytes.len().min(40)];
+            assert_eq!(refusal.code, Code::InvalidFrame, "{start:?} {refusal:?}");
         }
+    }
+
+    #[test]
+    fn json_that_does_not_fit_names_its_field() {
+        let deep = format!(r#"{{"x":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+        let table = [
+            ("[]", "data"),
+            (r#"["a",null,"text"]"#, "data"),
+            ("5", "data"),
+            ("null", "data"),
+            (r#"{"text":"a","text":"b"}"#, "text"),
+            (r#"{"text":"a","replyTo":5}"#, "replyTo"),
+            (r#"{"text":"a","replyTo":"AA"}"#, "replyTo"),
+            (r#"{"text":"a","type":"image"}"#, "type"),
+            (r#"{"text":1e999}"#, ""),
+            (&deep, "x"),
+        ];
+        for (text, field) in table {
+            let refusal = decode::<SendMessage>(text.as_bytes()).unwrap_err();
+            let named = refusal.details.keys().next().map_or("", String::as_str);
+            assert_eq!(named, field, "{refusal:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_repeats_nothing_that_was_sent() {
+        let long = "canary".repeat(1000);
+        for text in [
+            format!(r#"{{"text":["{long}"]}}"#),
+            format!(r#"{{"text":"a","type":"{long}"}}"#),
+            format!(r#"{{"text":"a","type":"{long}, expected canary"}}"#),
+            format!(r#"{{"text":"a","replyTo":"{long}"}}"#),
+            format!(r#""{long}""#),
+        ] {
+            let refusal = decode::<SendMessage>(text.as_bytes()).unwrap_err();
+            assert!(!format!("{refusal:?}").contains("canary"), "{refusal:?}");
+        }
+        let unknown = format!(r#"{{"text":"a","{long}":1}}"#);
+        let refusal = decode::<SendMessage>(unknown.as_bytes()).unwrap_err();
+        assert!(format!("{refusal:?}").len() < 500, "{refusal:?}");
     }
 }

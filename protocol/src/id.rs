@@ -1,6 +1,7 @@
 //! Ids: opaque strings to clients, UUIDv7 or a packed address to us.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
 
 use base64::Engine as _;
@@ -18,9 +19,19 @@ pub struct InvalidId(pub &'static str);
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
         #[serde(transparent)]
         pub struct $name(pub Uuid);
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                if deserializer.is_human_readable() {
+                    deserializer.deserialize_str(Spelled::new($what))
+                } else {
+                    Uuid::deserialize(deserializer).map(Self)
+                }
+            }
+        }
 
         impl $name {
             /// The sixteen bytes, as stored in keys.
@@ -49,11 +60,7 @@ macro_rules! uuid_id {
         impl FromStr for $name {
             type Err = InvalidId;
             fn from_str(text: &str) -> Result<Self, InvalidId> {
-                // The hyphenated form only: one id has one spelling.
-                if text.len() != 36 {
-                    return Err(InvalidId($what));
-                }
-                Uuid::try_parse(text).map(Self).map_err(|_| InvalidId($what))
+                uuid_as_written(text).map(Self).ok_or(InvalidId($what))
             }
         }
     };
@@ -142,24 +149,50 @@ impl Serialize for MessageId {
 
 impl<'de> Deserialize<'de> for MessageId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct IdVisitor;
-        impl Visitor<'_> for IdVisitor {
+        struct Packed;
+        impl Visitor<'_> for Packed {
             type Value = MessageId;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a message id")
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<MessageId, E> {
-                text.parse().map_err(E::custom)
             }
             fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<MessageId, E> {
                 MessageId::from_bytes(bytes).ok_or_else(|| E::custom(InvalidId("message")))
             }
         }
         if deserializer.is_human_readable() {
-            deserializer.deserialize_str(IdVisitor)
+            deserializer.deserialize_str(Spelled::new("message"))
         } else {
-            deserializer.deserialize_bytes(IdVisitor)
+            deserializer.deserialize_bytes(Packed)
         }
+    }
+}
+
+/// The hyphenated form in lowercase only: one id has one spelling.
+fn uuid_as_written(text: &str) -> Option<Uuid> {
+    let one_spelling = text.len() == 36 && !text.bytes().any(|byte| byte.is_ascii_uppercase());
+    one_spelling.then(|| Uuid::try_parse(text).ok()).flatten()
+}
+
+/// Reads an id as people see it.
+struct Spelled<T> {
+    what: &'static str,
+    id: PhantomData<T>,
+}
+
+impl<T> Spelled<T> {
+    fn new(what: &'static str) -> Self {
+        let id = PhantomData;
+        Self { what, id }
+    }
+}
+
+impl<T: FromStr<Err = InvalidId>> Visitor<'_> for Spelled<T> {
+    type Value = T;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a {} id", self.what)
+    }
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
     }
 }
 
@@ -181,15 +214,33 @@ mod tests {
 
     #[test]
     fn an_id_has_one_spelling() {
-        assert!(
-            "00000000000000000000000000000007"
-                .parse::<UserId>()
-                .is_err()
+        let id = UserId(Uuid::from_u128(0xABCD));
+        let text = "00000000-0000-0000-0000-00000000abcd";
+        assert_eq!(text.parse(), Ok(id));
+        assert_eq!(
+            serde_json::from_str::<UserId>(&format!("\"{text}\"")).ok(),
+            Some(id)
         );
-        assert!(
-            "00000000-0000-0000-0000-000000000007"
-                .parse::<UserId>()
-                .is_ok()
-        );
+        for other in [
+            "0000000000000000000000000000abcd",
+            "{00000000-0000-0000-0000-00000000abcd}",
+            "urn:uuid:00000000-0000-0000-0000-00000000abcd",
+            "00000000-0000-0000-0000-00000000ABCD",
+            "00000000-0000-0000-0000-00000000abcd ",
+            "",
+        ] {
+            assert!(other.parse::<UserId>().is_err(), "{other}");
+            let json = serde_json::to_string(other).unwrap();
+            assert!(serde_json::from_str::<UserId>(&json).is_err(), "{other}");
+        }
+        let message = MessageId {
+            conversation: ConversationId(id.0),
+            epoch: 1,
+            seq: 2,
+        };
+        let text = message.to_string();
+        let (head, last) = text.split_at(42);
+        assert_eq!(last, "I", "the last character has two bits to spare");
+        assert!(format!("{head}J").parse::<MessageId>().is_err());
     }
 }

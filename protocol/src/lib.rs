@@ -3,7 +3,7 @@
 //!
 //! What lives here: shapes that clients rely on, and the numbers that bound
 //! them. What never does: rules (see `fanfare-engine`), IO, clocks.
-//! Every shape has golden bytes in `tests/golden.rs` of this crate.
+//! Every shape has golden bytes in `tests/golden/` of this crate.
 
 pub mod command;
 pub mod conversation;
@@ -17,8 +17,10 @@ pub mod mark;
 pub mod message;
 pub mod participant;
 pub mod refusal;
+pub mod reply;
 pub mod rest;
 pub mod signal;
+mod strict;
 pub mod time;
 pub mod user;
 

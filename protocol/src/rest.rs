@@ -103,6 +103,7 @@ pub struct NewRole {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReadUpTo {
     /// Up to and including.
+    #[serde(deserialize_with = "crate::strict::whole")]
     pub seq: u64,
 }
 

@@ -1,32 +1,16 @@
 //! What clients send: `{"id", "type", "data", "key"?}`.
 
-use std::fmt;
-
-use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
+use super::envelope::Envelope;
+use super::id::FrameId;
 use crate::command::{Command, DeleteMessage, EditMessage, MoveMark, React, SendMessage};
 use crate::cursor::{Cursor, CursorWish};
 use crate::decode::decode;
-use crate::limits::{DEVICE_NAME_CHARS_MAX, FRAME_ID_CHARS_MAX, KEY_CHARS_MAX, TOKEN_BYTES_MAX};
+use crate::limits::{DEVICE_NAME_CHARS_MAX, TOKEN_BYTES_MAX};
 use crate::mark::MarkKind;
 use crate::refusal::{Code, Refusal};
-use crate::{ConversationId, MessageId};
-
-/// A frame's `id`, echoed as it came: a number or up to 64 characters.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(untagged)]
-pub enum FrameId {
-    /// An unsigned integer.
-    Number(u64),
-    /// A negative integer.
-    Negative(i64),
-    /// Any other number.
-    Float(f64),
-    /// A string.
-    Text(String),
-}
+use crate::{ConversationId, MessageId, strict};
 
 /// A decoded frame. `id` survives a body that does not decode, so that the
 /// refusal finds its request.
@@ -77,10 +61,10 @@ pub struct Hello {
     #[serde(default)]
     pub ticket: Option<String>,
     /// What the client runs on.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "strict::object_if_any")]
     pub device: Option<Device>,
     /// Where the client stands.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "strict::objects")]
     pub cursors: Vec<Cursor>,
 }
 
@@ -109,58 +93,17 @@ pub enum DeviceKind {
     Bot,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Envelope<'a> {
-    #[serde(default)]
-    id: Option<FrameId>,
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(default, borrow)]
-    data: Option<&'a RawValue>,
-    #[serde(default)]
-    key: Option<String>,
-}
-
 impl ClientFrame {
     /// Decodes one text message. Counts (`cursors`) are checked by the
     /// session, which knows the configured limits.
     ///
     /// # Errors
-    /// `invalid_frame` when not even the envelope can be read.
+    /// `invalid_frame` for what is no JSON object, or whose `id` cannot be
+    /// echoed. Whatever else is wrong stands in `body`, beside the `id`.
     pub fn from_json(text: &[u8]) -> Result<Self, Refusal> {
-        let envelope: Envelope<'_> = serde_json::from_slice(text)
-            .map_err(|error| Refusal::new(Code::InvalidFrame, format!("not a frame: {error}")))?;
-        if let Some(FrameId::Text(id)) = &envelope.id
-            && id.chars().count() > FRAME_ID_CHARS_MAX
-        {
-            return Err(Refusal::new(
-                Code::InvalidFrame,
-                "id is longer than 64 characters",
-            ));
-        }
-        let data = envelope.data.map_or(&b"{}"[..], |raw| raw.get().as_bytes());
-        let body = check_key(envelope.key.as_deref()).and_then(|()| body(&envelope.kind, data));
-        Ok(Self {
-            id: envelope.id,
-            key: envelope.key,
-            body,
-        })
-    }
-}
-
-/// Checks an idempotency key, wherever it came from.
-///
-/// # Errors
-/// `invalid_request` naming `key`.
-pub(crate) fn check_key(key: Option<&str>) -> Result<(), Refusal> {
-    match key {
-        Some("") => Err(Refusal::field("key", "must not be empty")),
-        Some(key) if key.chars().count() > KEY_CHARS_MAX => Err(Refusal::field(
-            "key",
-            format!("longer than {KEY_CHARS_MAX} characters"),
-        )),
-        Some(_) | None => Ok(()),
+        let Envelope { id, key, content } = Envelope::open(text)?;
+        let body = content.and_then(|(kind, data)| body(&kind, data));
+        Ok(Self { id, key, body })
     }
 }
 
@@ -258,12 +201,14 @@ struct Token {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Cursors {
+    #[serde(deserialize_with = "strict::objects")]
     cursors: Vec<Cursor>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wishes {
+    #[serde(deserialize_with = "strict::objects")]
     cursors: Vec<CursorWish>,
 }
 
@@ -283,6 +228,7 @@ struct Whole {
 #[serde(deny_unknown_fields)]
 struct At {
     conversation: ConversationId,
+    #[serde(deserialize_with = "strict::whole")]
     seq: u64,
 }
 
@@ -302,29 +248,4 @@ struct Send {
     reply_to: Option<MessageId>,
     #[serde(default, rename = "type")]
     kind: crate::message::MessageType,
-}
-
-impl<'de> Deserialize<'de> for FrameId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct IdVisitor;
-        impl Visitor<'_> for IdVisitor {
-            type Value = FrameId;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number or a string")
-            }
-            fn visit_u64<E: de::Error>(self, id: u64) -> Result<FrameId, E> {
-                Ok(FrameId::Number(id))
-            }
-            fn visit_i64<E: de::Error>(self, id: i64) -> Result<FrameId, E> {
-                Ok(FrameId::Negative(id))
-            }
-            fn visit_f64<E: de::Error>(self, id: f64) -> Result<FrameId, E> {
-                Ok(FrameId::Float(id))
-            }
-            fn visit_str<E: de::Error>(self, id: &str) -> Result<FrameId, E> {
-                Ok(FrameId::Text(id.to_owned()))
-            }
-        }
-        deserializer.deserialize_any(IdVisitor)
-    }
 }

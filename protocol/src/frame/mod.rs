@@ -1,7 +1,11 @@
 //! Frames, named by who sends them.
 
 mod client;
+mod envelope;
+mod id;
 mod server;
 
-pub use client::{ClientBody, ClientFrame, Device, DeviceKind, FrameId, Hello};
-pub use server::{Failed, HelloReply, encode_event, encode_reply, encode_signal};
+pub use client::{ClientBody, ClientFrame, Device, DeviceKind, Hello};
+pub use envelope::check_key;
+pub use id::FrameId;
+pub use server::{Failed, HelloLimits, HelloReply, encode_event, encode_reply, encode_signal};

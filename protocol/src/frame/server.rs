@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::client::FrameId;
+use super::id::FrameId;
 use crate::cursor::{Cursor, Gone, Placed};
 use crate::event::Event;
 use crate::refusal::Refusal;
