@@ -66,7 +66,11 @@ fn what_is_found_and_what_is_adopted_under_epoch_7() {
     let with = |more: &[(u64, u64)]| [log.as_slice(), more].concat();
     let e3 = &[(3, 1)][..];
     let table: &[(&str, Found, Result<Short, AdoptError>)] = &[
-        ("nothing", found(None, &[], &[]), Ok((0, 0, false, 1, false))),
+        (
+            "nothing",
+            found(None, &[], &[]),
+            Ok((0, 0, false, 1, false)),
+        ),
         (
             "no head row yet",
             found(None, &log, e3),
