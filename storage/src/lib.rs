@@ -22,6 +22,8 @@ mod memory;
 mod names;
 mod ownership;
 mod ports;
+#[cfg(test)]
+mod steps_tests;
 mod tables;
 mod tokens;
 mod values;

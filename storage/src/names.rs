@@ -23,10 +23,9 @@ impl Names for Tables {
             let Claim { scope, name, row } = claim;
             let this = claim_key(scope, &name)?;
             let mut keys = vec![this.clone()];
-            let mut end = None;
+            let limited = row.expires_at.is_some();
             if let Some(at) = row.expires_at {
-                end = Some(end_key(at, &this));
-                keys.extend(end.clone());
+                keys.push(end_key(at, &this));
                 keys.extend(self.ended(this, now).await?);
             }
             let decide = move |values: &[Option<Bytes>]| {
@@ -36,12 +35,11 @@ impl Names for Tables {
                 let (change, outcome) = decide_claim(stored.as_ref(), row, now)?;
                 let mut changes = vec![change];
                 let mut others = others.iter();
-                if end.is_some() {
-                    let is_new = changes.first() != Some(&Change::Keep);
-                    changes.push(if is_new {
-                        Change::Set(Bytes::new())
-                    } else {
-                        Change::Keep
+                if limited {
+                    // Also for a repeat: the first time may have ended halfway.
+                    changes.push(match outcome {
+                        ClaimOutcome::Mine => Change::Set(Bytes::new()),
+                        ClaimOutcome::Taken(_) => Change::Keep,
                     });
                     others.next();
                 }

@@ -33,6 +33,7 @@ impl Ownership for Tables {
     }
 
     fn holds(&self, _slot: u16, epoch: u64) -> bool {
-        self.epoch.load(Ordering::Acquire) == epoch
+        // Zero stands for "never claimed", and is nobody's epoch.
+        epoch != 0 && self.epoch.load(Ordering::Acquire) == epoch
     }
 }

@@ -1,0 +1,128 @@
+//! Small values for the suite.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fanfare_engine::account::{Account, Family};
+use fanfare_engine::effect::{Effect, Effects, Set};
+use fanfare_engine::member::MemberRow;
+use fanfare_engine::meta::ConversationMeta;
+use fanfare_engine::port::{Log, Order, RowRange};
+use fanfare_engine::row::LogRow;
+use fanfare_engine::secret::Fingerprint;
+use fanfare_protocol::conversation::{JoinPolicy, Kind, Role, Visibility};
+use fanfare_protocol::participant::MemberState;
+use fanfare_protocol::user::{GlobalRole, User};
+use fanfare_protocol::{ConversationId, SessionId, Timestamp, UserId};
+
+pub fn conversation(n: u8) -> ConversationId {
+    ConversationId::from_bytes([n; 16])
+}
+
+pub fn user(n: u8) -> UserId {
+    UserId::from_bytes([n; 16])
+}
+
+pub fn row(conversation: ConversationId, seq: u64, epoch: u64) -> LogRow {
+    LogRow {
+        conversation,
+        seq,
+        epoch,
+        mno: seq / 2,
+        ano: seq / 3,
+        key: (seq % 2 == 0).then_some(Fingerprint([1; 16])),
+        request: (seq % 3 == 0).then_some(Fingerprint([2; 16])),
+        entry: Bytes::from(format!("entry {seq} of epoch {epoch}")),
+        state: Bytes::new(),
+    }
+}
+
+pub fn rows(
+    conversation: ConversationId,
+    seqs: std::ops::RangeInclusive<u64>,
+    epoch: u64,
+) -> Arc<[LogRow]> {
+    seqs.map(|seq| row(conversation, seq, epoch)).collect()
+}
+
+pub async fn all_rows(log: &dyn Log, conversation: ConversationId) -> Vec<LogRow> {
+    log.rows(RowRange {
+        conversation,
+        from: 1,
+        to: u64::MAX,
+        limit: usize::MAX,
+        order: Order::Ascending,
+    })
+    .await
+    .unwrap()
+}
+
+pub fn effects(conversation: ConversationId, epoch: u64, list: Vec<(u64, Set)>) -> Arc<Effects> {
+    let list = list.into_iter();
+    Arc::new(Effects {
+        conversation,
+        epoch,
+        list: list.map(|(seq, set)| Effect { seq, set }).collect(),
+    })
+}
+
+pub fn member(role: Role, changed_seq: u64) -> MemberRow {
+    MemberRow {
+        role,
+        state: MemberState::Active,
+        joined_at: Timestamp(1000),
+        from_seq: 1,
+        changed_seq,
+        joined_mno: 0,
+        joined_ano: 0,
+    }
+}
+
+pub fn meta(title: &str, rev: u64) -> ConversationMeta {
+    ConversationMeta {
+        kind: Kind::Group,
+        title: Some(title.into()),
+        slug: None,
+        description: None,
+        visibility: Visibility::Private,
+        join_policy: JoinPolicy::Invite,
+        member_count: 2,
+        created_by: user(1),
+        created_at: Timestamp(1000),
+        deleted_at: None,
+        rev,
+    }
+}
+
+pub fn account(id: UserId, display_name: &str, rev: u64) -> Account {
+    Account {
+        user: User {
+            id,
+            username: "alice".into(),
+            display_name: display_name.into(),
+            avatar: None,
+            bio: None,
+            role: GlobalRole::User,
+            verified: false,
+            created_at: Timestamp(1000),
+        },
+        email: Some("alice@example.org".into()),
+        password: None,
+        rev,
+        deactivated_at: None,
+        registered: None,
+    }
+}
+
+pub fn family(session: SessionId, current: u8, rev: u64) -> Family {
+    Family {
+        session,
+        user: user(1),
+        current: Fingerprint([current; 16]),
+        previous: None,
+        rotated_at: Timestamp(1000),
+        expires_at: Timestamp(2000),
+        revoked_at: None,
+        rev,
+    }
+}
