@@ -14,19 +14,17 @@ use crate::refusal::{Code, Refusal};
 /// no value that was sent, and of an unknown field at most
 /// [`FIELD_NAME_CHARS_MAX`] characters of its name.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
-    let mut json = serde_json::Deserializer::from_slice(bytes);
-    let decoded = serde_path_to_error::deserialize(&mut json)
-        .map_err(|error| (error.path().to_string(), error.into_inner()))
-        .and_then(|value| {
-            json.end()
-                .map_err(|error| (".".to_owned(), error))
-                .map(|()| value)
-        });
-    let value = decoded.map_err(|(path, error)| refuse(bytes, &path, &error))?;
     // Structs can be read from arrays too, by position; the wire has names.
-    if !is_object(bytes) {
-        return Err(Refusal::field("data", "expected an object"));
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(match serde_json::from_slice::<IgnoredAny>(bytes) {
+            Ok(IgnoredAny) => Refusal::field("data", "expected an object"),
+            Err(error) => no_json(&error),
+        });
     }
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut json)
+        .map_err(|error| refuse(bytes, &error.path().to_string(), error.inner()))?;
+    json.end().map_err(|error| no_json(&error))?;
     Ok(value)
 }
 
@@ -39,7 +37,6 @@ fn refuse(bytes: &[u8], path: &str, error: &serde_json::Error) -> Refusal {
     match error.classify() {
         // What does not fit may stand before what is no JSON at all.
         Category::Data => match serde_json::from_slice::<IgnoredAny>(bytes) {
-            Ok(IgnoredAny) if !is_object(bytes) => Refusal::field("data", "expected an object"),
             Ok(IgnoredAny) => misfit(path, &error.to_string()),
             Err(error) => no_json(&error),
         },
@@ -51,10 +48,6 @@ fn refuse(bytes: &[u8], path: &str, error: &serde_json::Error) -> Refusal {
 pub(crate) fn no_json(error: &serde_json::Error) -> Refusal {
     // serde_json's words for syntax hold positions, but nothing that was sent.
     Refusal::new(Code::InvalidFrame, format!("not JSON: {error}"))
-}
-
-fn is_object(json: &[u8]) -> bool {
-    json.trim_ascii_start().starts_with(b"{")
 }
 
 fn misfit(path: &str, message: &str) -> Refusal {
