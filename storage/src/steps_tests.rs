@@ -1,9 +1,6 @@
 //! A store without the larger atomicity of ours: every cell is written by
 //! itself, and it dies between any two of them. Whatever is repeated then
 //! ends where it would have ended undisturbed.
-
-#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
-
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 

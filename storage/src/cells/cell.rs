@@ -115,8 +115,6 @@ fn cut_short() -> StoreError {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
-
     use super::*;
 
     fn at(id: u8, epoch: u64, seq: u64, value: &'static str) -> Column {

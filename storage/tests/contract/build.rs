@@ -30,8 +30,8 @@ pub fn row(conversation: ConversationId, seq: u64, epoch: u64) -> LogRow {
         epoch,
         mno: seq / 2,
         ano: seq / 3,
-        key: (seq % 2 == 0).then_some(Fingerprint([1; 16])),
-        request: (seq % 3 == 0).then_some(Fingerprint([2; 16])),
+        key: seq.is_multiple_of(2).then_some(Fingerprint([1; 16])),
+        request: seq.is_multiple_of(3).then_some(Fingerprint([2; 16])),
         entry: Bytes::from(format!("entry {seq} of epoch {epoch}")),
         state: Bytes::new(),
     }
