@@ -19,7 +19,7 @@ test: clients ## every test, with Node and Python clients against the real binar
 	@tools/run-tests $(ARGS)
 
 soak: clients ## the long form of the kill -9 tests (20 kills), with its progress
-	@FANFARE_SOAK=1 tools/run-tests --workspace --test system -- --nocapture --test-threads=1 kill
+	@FANFARE_SOAK=1 tools/run-tests --workspace --test system -- --nocapture --test-threads=1 kill9
 
 check: fmt-check deny clippy doc ## format, dependencies, lints and docs: what must hold before a commit
 
