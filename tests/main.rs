@@ -6,12 +6,17 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may fail loudly"
+    clippy::print_stdout,
+    reason = "a test may fail loudly and says what it saw"
 )]
 
 mod harness;
 mod history;
 mod irc;
+mod kill9;
+mod people;
+mod races;
 mod real_chat;
+mod refusals;
 mod replay;
 mod tidy;

@@ -15,7 +15,7 @@ pub mod server;
 pub mod socket;
 
 pub use account::Account;
-pub use inbox::{Cursor, Event, Keep};
+pub use inbox::{Event, Keep};
 pub use rest::{Refusal, Rest};
 pub use server::{Options, Server};
 pub use socket::Socket;

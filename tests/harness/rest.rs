@@ -15,7 +15,6 @@ use super::SOON;
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub status: u16,
-    pub headers: hyper::HeaderMap,
     pub body: Bytes,
 }
 
@@ -198,7 +197,6 @@ impl Rest {
         connection.abort();
         Ok(Answer {
             status: head.status.as_u16(),
-            headers: head.headers,
             body,
         })
     }

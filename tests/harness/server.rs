@@ -24,8 +24,7 @@ pub const BINARY: &str = env!("CARGO_BIN_EXE_fanfare");
 /// How to start a server.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    flags: Vec<String>,
-    variables: Vec<(String, String)>,
+    config: String,
     rates_on: bool,
     port_kept: bool,
 }
@@ -35,15 +34,12 @@ impl Options {
         Self::default()
     }
 
-    /// Another flag, like `--log debug`.
-    pub fn flag(mut self, flag: &str) -> Self {
-        self.flags.push(flag.to_owned());
-        self
-    }
-
-    /// Another environment variable.
-    pub fn variable(mut self, name: &str, value: &str) -> Self {
-        self.variables.push((name.to_owned(), value.to_owned()));
+    /// A limit that differs from its default.
+    pub fn limit(mut self, name: &str, value: u64) -> Self {
+        if self.config.is_empty() {
+            self.config.push_str("[limits]\n");
+        }
+        self.config.push_str(&format!("{name} = {value}\n"));
         self
     }
 
@@ -110,11 +106,6 @@ impl Server {
     /// Its data folder (inside of a temporary one).
     pub fn data(&self) -> PathBuf {
         data_in(self.data.path())
-    }
-
-    /// The temporary folder, to start another server on it.
-    pub fn folder(&self) -> Arc<TempDir> {
-        Arc::clone(&self.data)
     }
 
     /// A client without credentials.
@@ -298,7 +289,11 @@ impl Running {
             .append(true)
             .open(log_in(folder))
             .unwrap();
+        let config = folder.join("fanfare.toml");
+        std::fs::write(&config, &options.config).unwrap();
         let mut child = Command::new(BINARY)
+            .arg("--config")
+            .arg(config)
             .args([
                 "--listen",
                 listen,
@@ -307,8 +302,6 @@ impl Running {
             ])
             .arg("--data")
             .arg(data_in(folder))
-            .args(&options.flags)
-            .envs(options.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -35,19 +35,17 @@ pub fn stays(log: &[Entry], founders: &[&str]) -> Vec<Stay> {
         let removed = entry.data["user"]
             .as_str()
             .or(entry.data["user"]["id"].as_str());
+        let inside = |user: &str| {
+            stays
+                .iter()
+                .any(|stay| stay.user == user && stay.until.is_none())
+        };
         match (entry.kind.as_str(), added, removed) {
-            ("participant:added", Some(user), _) => {
-                if !stays
-                    .iter()
-                    .any(|stay| stay.user == user && stay.until.is_none())
-                {
-                    stays.push(Stay {
-                        user: user.to_owned(),
-                        from: entry.seq,
-                        until: None,
-                    });
-                }
-            }
+            ("participant:added", Some(user), _) if !inside(user) => stays.push(Stay {
+                user: user.to_owned(),
+                from: entry.seq,
+                until: None,
+            }),
             ("participant:removed", _, Some(user)) => {
                 for stay in stays
                     .iter_mut()

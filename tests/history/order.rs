@@ -351,11 +351,13 @@ mod tests {
 
     #[test]
     fn a_session_keeps_its_order_even_when_pipelined() {
-        let mut history = History::default();
-        history.attempts = vec![
-            sent("alice", 1, "one", (2, 30)),
-            sent("alice", 2, "two", (1, 30)),
-        ];
+        let mut history = History {
+            attempts: vec![
+                sent("alice", 1, "one", (2, 30)),
+                sent("alice", 2, "two", (1, 30)),
+            ],
+            ..History::default()
+        };
         assert_eq!(rules(&check(&history)), [Rule::SessionOrder]);
         // A first attempt that got lost may be overtaken.
         let mut lost = sent("alice", 1, "one", (0, 1));

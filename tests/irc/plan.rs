@@ -60,11 +60,6 @@ impl Plan {
             })
             .collect()
     }
-
-    /// A username that the server accepts for account `who`: unique by its number.
-    pub fn username(prefix: &str, who: usize) -> String {
-        format!("{prefix}{who:04}")
-    }
 }
 
 #[derive(Default)]

@@ -1,0 +1,12 @@
+//! What people can do, as scripts of Alice and Bob: one file per feature.
+
+mod accounts;
+mod conversations;
+mod history_pages;
+mod marks;
+mod membership;
+mod messages;
+mod operators;
+mod reactions;
+mod resume;
+mod sessions;

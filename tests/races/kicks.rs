@@ -1,0 +1,230 @@
+//! Members removed while they send, resume, subscribe and read.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use tokio::sync::Barrier;
+use tokio::task::JoinSet;
+
+use super::outcome;
+use crate::harness::account::seq_of;
+use crate::harness::rest::history;
+use crate::harness::{Account, Dice, SOON, Server, Socket, eventually, new_key};
+use crate::history::{self, Reader, access, equal, order};
+use crate::replay::entries;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kick_races_sends_resumes_subscriptions_and_history() {
+    let server = Server::start().await;
+    let alice = Account::register(&server, "alice").await;
+    let bob = Account::register(&server, "bob").await;
+    for round in 0..12 {
+        kick_round(&server, &alice, &bob, round).await;
+    }
+}
+
+/// Bob sends, resumes, subscribes and reads while Alice talks and removes him.
+async fn kick_round(server: &Server, alice: &Account, bob: &Account, round: u64) {
+    let group = alice.group(&[bob]).await;
+    let at_alice = Arc::new(alice.connect(server).await);
+    let sending = Arc::new(bob.connect(server).await);
+    let listening = Arc::new(bob.connect(server).await);
+    let start = listening.cursor(&group).unwrap();
+    let founded = history(&alice.rest, &group).await.unwrap();
+    assert!(founded.is_empty());
+    let together = Arc::new(Barrier::new(5));
+    let mut tasks = JoinSet::new();
+    tasks.spawn({
+        let (at_alice, group, together) =
+            (Arc::clone(&at_alice), group.clone(), Arc::clone(&together));
+        async move {
+            together.wait().await;
+            for at in 0..12 {
+                at_alice.say(&group, &format!("alice {at}")).await.unwrap();
+            }
+        }
+    });
+    tasks.spawn({
+        let (sending, group, together) =
+            (Arc::clone(&sending), group.clone(), Arc::clone(&together));
+        async move {
+            together.wait().await;
+            let pending: Vec<_> = (0..24)
+                .map(|at| {
+                    sending.start(
+                        "message:send",
+                        Some(&new_key()),
+                        json!({"conversation": group, "text": format!("bob {at}")}),
+                    )
+                })
+                .collect();
+            let mut refused = false;
+            for reply in pending {
+                match outcome(reply.answer().await) {
+                    Ok(_) => assert!(!refused, "accepted after a refusal for the same kick"),
+                    Err(code) => {
+                        assert_eq!(code, "not_a_member");
+                        refused = true;
+                    }
+                }
+            }
+        }
+    });
+    tasks.spawn({
+        let (resuming, group, together) = (Arc::new(bob.connect(server).await), group.clone(), Arc::clone(&together));
+        let bob = bob.clone();
+        async move {
+            together.wait().await;
+            let cursors = json!({"cursors": [{"conversation": group, "epoch": start.epoch, "seq": start.seq}]});
+            for at in 0..8 {
+                let kind = if at % 2 == 0 { "session:resume" } else { "conversations:subscribe" };
+                let reply = resuming.request(kind, cursors.clone()).await.unwrap();
+                if reply["gone"].as_array().is_some_and(|gone| !gone.is_empty()) {
+                    assert_eq!(reply["gone"][0]["reason"], "not_a_member");
+                }
+                match outcome(bob.rest.get(&format!("/conversations/{group}/messages")).await) {
+                    Ok(_) => {}
+                    Err(code) => assert_eq!(code, "not_a_member"),
+                }
+            }
+            resuming.expect_no_faults();
+        }
+    });
+    let kick = tokio::spawn({
+        let (alice, bob, group, together) = (
+            alice.clone(),
+            bob.clone(),
+            group.clone(),
+            Arc::clone(&together),
+        );
+        async move {
+            together.wait().await;
+            for _ in 0..Dice::new(round).roll(6) {
+                tokio::task::yield_now().await;
+                alice
+                    .rest
+                    .get(&format!("/conversations/{group}"))
+                    .await
+                    .unwrap();
+            }
+            alice
+                .rest
+                .delete(&format!("/conversations/{group}/participants/{}", bob.id))
+                .await
+                .unwrap();
+        }
+    });
+    together.wait().await;
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap();
+    }
+    kick.await.unwrap();
+    let after = alice.say(&group, "after the kick").await;
+    at_alice.reaches(&group, seq_of(&after)).await;
+    listening.event_of("participant:removed", &group).await;
+
+    // From now on nothing is his.
+    let path = format!("/conversations/{group}/messages");
+    assert_eq!(
+        outcome(bob.rest.get(&path).await),
+        Err("not_a_member".into())
+    );
+    assert_eq!(
+        outcome(sending.say(&group, "me again").await),
+        Err("not_a_member".into())
+    );
+    let back = Socket::open(
+        server.address(),
+        &bob.access,
+        json!([{"conversation": group, "epoch": start.epoch, "seq": start.seq}]),
+    )
+    .await
+    .unwrap();
+    assert_eq!(back.gone(), [group.as_str()]);
+    listening.request("session:ping", json!({})).await.unwrap();
+
+    let log = entries(&at_alice.log(&group));
+    let stays = access::stays(&log, &[&alice.id, &bob.id]);
+    let reader = |name: &str, account: &Account, socket: &Socket| Reader {
+        name: name.into(),
+        user: account.id.clone(),
+        conversation: group.clone(),
+        entries: entries(&socket.log(&group)),
+    };
+    let readers = [
+        reader("alice", alice, &at_alice),
+        reader("bob listening", bob, &listening),
+        reader("bob sending", bob, &sending),
+    ];
+    history::none(&access::check(&log, &stays, &readers));
+    history::none(&order::check(&history::History {
+        attempts: Vec::new(),
+        readers: readers.to_vec(),
+    }));
+    let fresh = history(&alice.rest, &group).await.unwrap();
+    history::none(&equal::check(&founded, &log, &fresh));
+    for socket in [&at_alice, &sending, &listening] {
+        socket.expect_no_faults();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn adding_and_removing_race_and_every_stay_is_whole() {
+    let server = Server::start().await;
+    let alice = Account::register(&server, "alice").await;
+    let bob = Account::register(&server, "bob").await;
+    let group = alice.group(&[]).await;
+    let (at_alice, at_bob) = (alice.connect(&server).await, bob.connect(&server).await);
+    let mut talking = JoinSet::new();
+    let (talker, talk_in) = (alice.connect(&server).await, group.clone());
+    talking.spawn(async move {
+        for at in 0..150 {
+            talker.say(&talk_in, &format!("number {at}")).await.unwrap();
+        }
+    });
+    for _ in 0..10 {
+        let path = format!("/conversations/{group}/participants");
+        alice
+            .rest
+            .post(&path, json!({"userIds": [bob.id]}))
+            .await
+            .unwrap();
+        alice
+            .rest
+            .delete(&format!("{path}/{}", bob.id))
+            .await
+            .unwrap();
+    }
+    while let Some(done) = talking.join_next().await {
+        done.unwrap();
+    }
+    let last = alice.say(&group, "the end").await;
+    at_alice.reaches(&group, seq_of(&last)).await;
+    let log = entries(&at_alice.log(&group));
+    let stays = access::stays(&log, &[&alice.id]);
+    assert_eq!(stays.iter().filter(|stay| stay.user == bob.id).count(), 10);
+    let end = stays.last().and_then(|stay| stay.until).unwrap();
+    eventually("the last removal", SOON, async || {
+        (at_bob.log(&group).last()?.seq? >= end).then_some(())
+    })
+    .await;
+    let bobs = Reader {
+        name: "bob".into(),
+        user: bob.id.clone(),
+        conversation: group.clone(),
+        entries: entries(&at_bob.log(&group)),
+    };
+    history::none(&access::check(&log, &stays, std::slice::from_ref(&bobs)));
+    // Within a stay nothing is missing, and the entry that begins it may be or not.
+    for stay in stays.iter().filter(|stay| stay.user == bob.id) {
+        let seen: Vec<u64> = bobs
+            .entries
+            .iter()
+            .map(|entry| entry.seq)
+            .filter(|seq| (stay.from..=stay.until.unwrap()).contains(seq))
+            .collect();
+        let whole: Vec<u64> = (stay.from..=stay.until.unwrap()).collect();
+        assert!(seen == whole || seen == whole[1..], "{stay:?}: {seen:?}");
+    }
+    at_bob.expect_no_faults();
+}
