@@ -237,7 +237,7 @@ impl Drop for Server {
 pub fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (ExitStatus, String, String) {
     let folder = tempfile::tempdir().unwrap();
     let (out, err) = (folder.path().join("out"), folder.path().join("err"));
-    let mut child = Command::new(BINARY)
+    let mut child = command()
         .args(arguments)
         .envs(variables.iter().copied())
         .current_dir(folder.path())
@@ -267,6 +267,17 @@ pub fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (ExitStatus, Strin
     )
 }
 
+/// The binary without the `FANFARE_…` variables that are meant for these tests.
+fn command() -> Command {
+    let mut command = Command::new(BINARY);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("FANFARE_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 /// The server's data folder inside the temporary one.
 pub fn data_in(folder: &Path) -> PathBuf {
     folder.join("data")
@@ -291,7 +302,7 @@ impl Running {
             .unwrap();
         let config = folder.join("fanfare.toml");
         std::fs::write(&config, &options.config).unwrap();
-        let mut child = Command::new(BINARY)
+        let mut child = command()
             .arg("--config")
             .arg(config)
             .args([

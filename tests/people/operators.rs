@@ -115,6 +115,36 @@ async fn keys_are_made_once_and_are_the_owners_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn data_of_a_newer_version_are_refused_and_left_alone() {
+    let server = Server::start().await;
+    server.terminate().await;
+    let data = server.data();
+    let mark = files(&data)
+        .into_iter()
+        .find(|path| path.file_name().is_some_and(|name| name == "format"))
+        .expect("a file that says the format");
+    let text = std::fs::read_to_string(&mark).unwrap();
+    let newer = text
+        .trim_end()
+        .trim_end_matches(|letter: char| letter.is_ascii_digit())
+        .to_owned()
+        + "99\n";
+    std::fs::write(&mark, &newer).unwrap();
+    let (status, stdout, stderr) = run(
+        &["--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()],
+        &[],
+    );
+    assert!(!status.success(), "{stdout}");
+    assert!(
+        stderr.contains("newer") && !stderr.contains("panicked"),
+        "{stderr}"
+    );
+    assert_eq!(std::fs::read_to_string(&mark).unwrap(), newer);
+    std::fs::write(&mark, text).unwrap();
+    server.restart().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn health_and_metrics_are_served() {
     let server = Server::start().await;
     let get = async |path: &str| server.rest().try_raw("GET", path, &[], None).await.unwrap();
