@@ -181,3 +181,58 @@ fn cursor_of(placed: &Value) -> Option<(String, Cursor)> {
     };
     Some((placed["conversation"].as_str()?.to_owned(), cursor))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inbox(frames: &[&str]) -> Inbox {
+        let mut inbox = Inbox::default();
+        for frame in frames {
+            inbox.take(frame, Keep::All);
+        }
+        inbox
+    }
+
+    const PLACED: &str = r#"{"type":"session:resumed","data":{"subscribed":[{"conversation":"c","epoch":1,"seq":4}],"resync":[],"gone":[]}}"#;
+
+    fn event(seq: u64, epoch: u64) -> String {
+        format!(
+            r#"{{"type":"message:received","conversation":"c","epoch":{epoch},"seq":{seq},"data":{{}}}}"#
+        )
+    }
+
+    #[test]
+    fn seqs_that_rise_by_one_are_no_fault() {
+        let inbox = inbox(&[PLACED, &event(5, 1), &event(6, 1), &event(7, 2)]);
+        assert_eq!(inbox.faults, Vec::<String>::new());
+        assert_eq!(inbox.cursors["c"], Cursor { epoch: 2, seq: 7 });
+    }
+
+    #[test]
+    fn gaps_repeats_and_falling_epochs_are_faults() {
+        for (seq, epoch) in [(6, 1), (4, 1), (3, 1), (5, 0)] {
+            let inbox = inbox(&[PLACED, &event(seq, epoch)]);
+            assert_eq!(inbox.faults.len(), 1, "{seq} of epoch {epoch}");
+        }
+    }
+
+    #[test]
+    fn what_was_not_subscribed_or_is_no_frame_is_a_fault() {
+        assert_eq!(inbox(&[&event(5, 1)]).faults.len(), 1);
+        let gone = PLACED.replace(
+            r#""gone":[]"#,
+            r#""gone":[{"conversation":"c","reason":"not_a_member"}]"#,
+        );
+        assert_eq!(inbox(&[&gone, &event(5, 1)]).faults.len(), 1);
+        assert_eq!(inbox(&["{"]).faults.len(), 1);
+        assert_eq!(inbox(&[r#"{"re":1,"data":{}}"#]).faults.len(), 1);
+    }
+
+    #[test]
+    fn a_created_conversation_starts_at_its_cursor() {
+        let created = r#"{"type":"conversation:created","conversation":"c","data":{"conversation":{"id":"c"},"cursor":{"conversation":"c","epoch":3,"seq":9}}}"#;
+        let inbox = inbox(&[created, &event(10, 3)]);
+        assert_eq!(inbox.faults, Vec::<String>::new());
+    }
+}
