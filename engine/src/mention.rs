@@ -33,7 +33,7 @@ pub fn parse(text: &str, mentions_max: usize) -> Mentioned {
         if !before_at.is_some_and(is_word) && !after.starts_with(|c| is_word(c) || c == '@') {
             found.note(run.trim_end_matches('.'), mentions_max);
         }
-        before = run.chars().next_back().or(Some('@'));
+        before = run.chars().next_back();
         rest = after;
     }
     found

@@ -1,6 +1,5 @@
 //! What replies hold, beside [`crate::frame::HelloReply`]: the `data` of
-//! `{"re", "data"}`, one shape per request. REST answers the same shapes
-//! where the request is the same.
+//! `{"re", "data"}`, one shape per request (docs/protocol.md).
 
 use serde::Serialize;
 
@@ -31,9 +30,9 @@ pub enum Reply {
     MessagePlace {
         /// Id.
         message: MessageId,
-        /// Seq of the entry that the key made.
+        /// Its place in the log.
         seq: u64,
-        /// Its epoch.
+        /// Epoch of its entry.
         epoch: u64,
     },
     /// `message:delete`.
