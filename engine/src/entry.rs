@@ -39,6 +39,9 @@ pub enum Body {
         user: User,
         /// As what.
         role: Role,
+        /// Whether they see what was before.
+        #[serde(default)]
+        from_start: bool,
     },
     /// A member's role changed.
     MemberUpdated {
@@ -65,6 +68,9 @@ pub enum Body {
         joined: Vec<Moved>,
         /// Who went, at most 256.
         left: Vec<Moved>,
+        /// Whether who came sees what was before.
+        #[serde(default)]
+        from_start: bool,
         /// Active members after it.
         member_count: u64,
     },
@@ -119,6 +125,9 @@ pub struct MessageEdited {
     pub text: String,
     /// Members it names now.
     pub mentions: Vec<UserId>,
+    /// Members it named before and names no longer.
+    #[serde(default)]
+    pub withdrawn: Vec<UserId>,
     /// Edits so far, this one included.
     pub edit_count: u64,
 }
@@ -130,6 +139,9 @@ pub struct MessageDeleted {
     pub message: MessageId,
     /// Seqs of its edits, emptied with it.
     pub edits: Vec<u64>,
+    /// Members it named until then.
+    #[serde(default)]
+    pub withdrawn: Vec<UserId>,
 }
 
 /// See [`Body::ReactionsChanged`].

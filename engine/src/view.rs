@@ -38,7 +38,7 @@ pub fn event_of(row: &LogRow, entry: &Entry) -> Event {
             reactions: changed.reactions.clone(),
             changes: changed.changes.clone(),
         },
-        Body::MemberAdded { user, role } => Event::ParticipantAdded {
+        Body::MemberAdded { user, role, .. } => Event::ParticipantAdded {
             participant: participant(user, *role, entry.at),
         },
         Body::MemberUpdated {

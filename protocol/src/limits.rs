@@ -257,6 +257,8 @@ pub const PAGE_SEQS: u64 = 64;
 
 /// Members one gathered entry moves (one effect row is the record itself).
 pub const MOVED_PER_ENTRY_MAX: usize = 255;
+/// Changes of one gathered entry of reactions.
+pub const REACTIONS_PER_ENTRY_MAX: usize = 256;
 /// Rows a room holds beyond those it needs, newest first.
 pub const ROOM_ROWS_HELD_MAX: usize = 512;
 /// Effect rows of one entry (ARCHITECTURE §6).
@@ -320,3 +322,19 @@ pub const LIVE_NOTE_MS: u64 = 3_600_000;
 pub const SCAN_ROWS: usize = 256;
 /// Parts of a map that many threads use.
 pub const MAP_PARTS: usize = 64;
+/// From a close frame to the end of its connection, whatever the peer does.
+pub const CLOSE_MS_MAX: u64 = 2000;
+/// How often a shard looks for sockets that block, are silent or expire.
+pub const SWEEP_MS: u64 = 250;
+/// Pause before a failed read of missing entries or a page is tried again.
+pub const PAGE_RETRY_MS: u64 = 200;
+/// Users or conversations that `fanfare seed` writes at once.
+pub const SEED_WRITES_AT_ONCE: usize = 512;
+/// Life of the tokens of `fanfare seed` when none is asked for.
+pub const SEED_TOKEN_S: u64 = 24 * 3600;
+/// How often a long command says how far it is.
+pub const PROGRESS_MS: u64 = 1000;
+/// Times a command is given to the next room when one falls asleep.
+pub const HAND_BACKS_MAX: usize = 50;
+/// Pause before each.
+pub const HAND_BACK_MS: u64 = 20;

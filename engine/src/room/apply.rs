@@ -9,7 +9,7 @@ use fanfare_protocol::{Timestamp, UserId};
 use super::state::{Held, Needs, RoomState};
 use crate::codec::{CodecError, encode};
 use crate::effect::{Effect, Set};
-use crate::entry::{Body, Created, Entry, Fields};
+use crate::entry::{Body, Created, Entry, Fields, MessageDeleted};
 use crate::member::{Marks, MemberRow};
 use crate::meta::ConversationMeta;
 use crate::row::{LogRow, encode_state};
@@ -100,27 +100,17 @@ impl RoomState {
             }
             Body::MessageEdited(edited) => {
                 let target = edited.message.seq;
-                let before = self.named_in(target);
-                let changed = self.change_message(target, row.seq, |state| {
+                self.change_message(target, row.seq, |state| {
                     state.text = Some(edited.text.clone());
                     state.mentions = Some(edited.mentions.clone());
                     state.edits.push(row.seq);
                     state.edited_at = Some(entry.at);
                 });
-                if changed {
-                    let gone = before.iter().filter(|user| !edited.mentions.contains(user));
-                    sets.extend(gone.map(|user| mention(*user, target, false)));
-                    sets.extend(
-                        edited
-                            .mentions
-                            .iter()
-                            .map(|user| mention(*user, target, true)),
-                    );
-                }
+                self.push_mentions(target, &edited.withdrawn, &edited.mentions, &mut sets);
                 self.push_state(target, &mut sets)?;
             }
             Body::MessageDeleted(deleted) => {
-                self.delete_message(row, entry, deleted.message.seq, &deleted.edits, &mut sets)?;
+                self.delete_message(row, entry, deleted, &mut sets)?;
             }
             Body::ReactionsChanged(changed) => {
                 let target = changed.message.seq;
@@ -131,8 +121,13 @@ impl RoomState {
                 });
                 self.push_state(target, &mut sets)?;
             }
-            Body::MemberAdded { user, role } => {
-                self.add_member(row, entry.at, user.id, *role, &mut sets);
+            Body::MemberAdded {
+                user,
+                role,
+                from_start,
+            } => {
+                let new = new_member(row, entry.at, *role, *from_start);
+                self.add_member(user.id, new, &mut sets);
                 self.change_meta(row.seq, |meta| meta.member_count += 1, &mut sets);
             }
             Body::MemberUpdated { user, role, .. } => {
@@ -147,10 +142,12 @@ impl RoomState {
             Body::MembersMoved {
                 joined,
                 left,
+                from_start,
                 member_count,
             } => {
+                let new = new_member(row, entry.at, Role::Member, *from_start);
                 for moved in joined {
-                    self.add_member(row, entry.at, moved.user, Role::Member, &mut sets);
+                    self.add_member(moved.user, new, &mut sets);
                 }
                 for moved in left {
                     self.remove_member(row.seq, moved.user, &mut sets);
@@ -188,8 +185,10 @@ impl RoomState {
             // From here on members come one by one or by page.
             self.members_complete = self.members_complete && created.kind != Kind::Channel;
         }
+        let from_start = sees_all(created.kind, created.visibility);
         for (user, role) in &created.members {
-            self.add_member(row, entry.at, *user, *role, sets);
+            let new = new_member(row, entry.at, *role, from_start);
+            self.add_member(*user, new, sets);
         }
         if let Some(meta) = &self.meta {
             sets.push(Set::Meta(Box::new(meta.clone())));
@@ -200,12 +199,10 @@ impl RoomState {
         &mut self,
         row: &LogRow,
         entry: &Entry,
-        target: u64,
-        edits: &[u64],
+        deleted: &MessageDeleted,
         sets: &mut Vec<Set>,
     ) -> Result<(), CodecError> {
-        let named = self.named_in(target);
-        sets.extend(named.iter().map(|user| mention(*user, target, false)));
+        let target = deleted.message.seq;
         self.change_message(target, row.seq, |state| {
             state.text = None;
             state.mentions = Some(Vec::new());
@@ -213,8 +210,9 @@ impl RoomState {
             state.deleted_at = Some(entry.at);
             state.deleted_by = Some(entry.author);
         });
+        self.push_mentions(target, &deleted.withdrawn, &[], sets);
         self.push_state(target, sets)?;
-        for seq in std::iter::once(&target).chain(edits) {
+        for seq in std::iter::once(&target).chain(&deleted.edits) {
             if let Some(held) = self.rows.get_mut(seq) {
                 let empty = emptied(&held.entry);
                 held.row.entry = encode(&empty)?;
@@ -228,8 +226,19 @@ impl RoomState {
         Ok(())
     }
 
+    /// What an entry changed in whom a message names, as it stands now.
+    fn push_mentions(&self, target: u64, off: &[UserId], on: &[UserId], sets: &mut Vec<Set>) {
+        let names = self.named_in(target);
+        for user in off.iter().filter(|user| !names.contains(user)) {
+            sets.push(mention(*user, target, false));
+        }
+        for user in on.iter().filter(|user| names.contains(user)) {
+            sets.push(mention(*user, target, true));
+        }
+    }
+
     /// Members a message names at present.
-    fn named_in(&self, seq: u64) -> Vec<UserId> {
+    pub(super) fn named_in(&self, seq: u64) -> Vec<UserId> {
         let Some(held) = self.rows.get(&seq) else {
             return Vec::new();
         };
@@ -241,19 +250,12 @@ impl RoomState {
     }
 
     /// Changes a message's state unless a later entry did already.
-    fn change_message(
-        &mut self,
-        target: u64,
-        seq: u64,
-        change: impl FnOnce(&mut MessageState),
-    ) -> bool {
-        match self.rows.get_mut(&target) {
-            Some(held) if held.state.rev < seq => {
-                change(&mut held.state);
-                held.state.rev = seq;
-                true
-            }
-            Some(_) | None => false,
+    fn change_message(&mut self, target: u64, seq: u64, change: impl FnOnce(&mut MessageState)) {
+        if let Some(held) = self.rows.get_mut(&target)
+            && held.state.rev < seq
+        {
+            change(&mut held.state);
+            held.state.rev = seq;
         }
     }
 
@@ -268,30 +270,9 @@ impl RoomState {
         Ok(())
     }
 
-    fn add_member(
-        &mut self,
-        row: &LogRow,
-        at: Timestamp,
-        user: UserId,
-        role: Role,
-        sets: &mut Vec<Set>,
-    ) {
-        let from_start = self.meta.as_ref().is_some_and(|meta| match meta.kind {
-            Kind::Direct => true,
-            Kind::Channel => meta.visibility == Visibility::Public,
-            Kind::Group => false,
-        });
-        let new = MemberRow {
-            role,
-            state: MemberState::Active,
-            joined_at: at,
-            from_seq: if from_start { 1 } else { row.seq },
-            changed_seq: row.seq,
-            joined_mno: row.mno,
-            joined_ano: row.ano,
-        };
+    fn add_member(&mut self, user: UserId, new: MemberRow, sets: &mut Vec<Set>) {
         let member = self.members.entry(user).or_insert(None);
-        if member.is_none_or(|old| old.changed_seq < row.seq) {
+        if member.is_none_or(|old| old.changed_seq < new.changed_seq) {
             *member = Some(new);
         }
         if let Some(row) = *member {
@@ -336,6 +317,27 @@ impl RoomState {
             }
             sets.push(Set::Meta(Box::new(meta.clone())));
         }
+    }
+}
+
+/// Whether new members see what was before them (`fromSeq`).
+pub(super) fn sees_all(kind: Kind, visibility: Visibility) -> bool {
+    match kind {
+        Kind::Direct => true,
+        Kind::Channel => visibility == Visibility::Public,
+        Kind::Group => false,
+    }
+}
+
+fn new_member(row: &LogRow, at: Timestamp, role: Role, from_start: bool) -> MemberRow {
+    MemberRow {
+        role,
+        state: MemberState::Active,
+        joined_at: at,
+        from_seq: if from_start { 1 } else { row.seq },
+        changed_seq: row.seq,
+        joined_mno: row.mno,
+        joined_ano: row.ano,
     }
 }
 

@@ -5,16 +5,18 @@ use fanfare_protocol::command::{
     AddParticipants, Command, CreateConversation, DeleteMessage, EditMessage, React,
     RemoveParticipant, SendMessage, UpdateConversation, UpdateParticipant,
 };
-use fanfare_protocol::conversation::{JoinPolicy, Kind, Role, Visibility};
+use fanfare_protocol::conversation::{Kind, Role};
 use fanfare_protocol::participant::RemovalReason;
 use fanfare_protocol::user::User;
 use fanfare_protocol::{Code, Limits, MessageId, Refusal, UserId};
 
+use super::apply::sees_all;
 use super::state::{Held, Needs, RoomState};
-use super::submit::{Done, Submission};
+use super::submit::Submission;
 use crate::authorize::{Action, authorize};
-use crate::entry::{Body, Created, Fields, MessageDeleted, MessageEdited, MessageSent, Moved};
-use crate::view::message_of;
+use crate::check;
+use crate::entry::{Body, Fields, MessageDeleted, MessageEdited, MessageSent, Moved};
+use crate::member::MemberRow;
 
 /// What a command comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +48,7 @@ impl RoomState {
     /// Decides a command against this state.
     pub(super) fn decide(&self, asked: &Submission, limits: &Limits) -> Result<Verdict, Undecided> {
         if let Command::Create(create) = &asked.command {
-            return self.create(asked.caller, create);
+            return self.create(asked.caller, create, limits);
         }
         if self.meta.is_none() {
             return Err(Refusal::not_found("conversation").into());
@@ -71,40 +73,18 @@ impl RoomState {
         }
     }
 
-    fn create(&self, caller: UserId, create: &CreateConversation) -> Result<Verdict, Undecided> {
+    fn create(
+        &self,
+        caller: UserId,
+        create: &CreateConversation,
+        limits: &Limits,
+    ) -> Result<Verdict, Undecided> {
         if self.meta.is_some() {
             // The claim that led here fixed what is created: a repeat.
             return Ok(Verdict::Entries(Vec::new()));
         }
-        let direct = create.kind == Kind::Direct;
-        let first = if direct { Role::Member } else { Role::Owner };
-        let mut members = vec![(caller, first)];
-        for user in &create.participant_ids {
-            if members.iter().all(|(known, _)| known != user) {
-                members.push((*user, Role::Member));
-            }
-        }
-        let public = create.kind == Kind::Channel
-            && create.visibility.unwrap_or(Visibility::Public) == Visibility::Public;
-        let visibility = if public {
-            Visibility::Public
-        } else {
-            Visibility::Private
-        };
-        let join_policy = match (create.kind, create.join_policy) {
-            (Kind::Channel, Some(policy)) => policy,
-            (Kind::Channel, None) if public => JoinPolicy::Open,
-            (Kind::Channel | Kind::Group | Kind::Direct, _) => JoinPolicy::Invite,
-        };
-        Ok(Verdict::Entries(vec![Body::Created(Created {
-            kind: create.kind,
-            title: create.title.clone(),
-            slug: create.slug.clone(),
-            description: create.description.clone().filter(|text| !text.is_empty()),
-            visibility,
-            join_policy,
-            members,
-        })]))
+        let created = check::creation(caller, create, limits)?;
+        Ok(Verdict::Entries(vec![Body::Created(created)]))
     }
 
     fn send(&self, asked: &Submission, send: &SendMessage) -> Result<Verdict, Undecided> {
@@ -150,10 +130,13 @@ impl RoomState {
             return Err(Refusal::new(Code::Conflict, "the message was edited too often").into());
         }
         let (mentions, _) = self.mentioned(asked)?;
+        let mut withdrawn = self.named_in(edit.message.seq);
+        withdrawn.retain(|user| !mentions.contains(user));
         Ok(Verdict::Entries(vec![Body::MessageEdited(MessageEdited {
             message: edit.message,
             text: edit.text.clone(),
             mentions,
+            withdrawn,
             edit_count: held.state.edits.len() as u64 + 1,
         })]))
     }
@@ -184,6 +167,7 @@ impl RoomState {
         let deleted = MessageDeleted {
             message: delete.message,
             edits,
+            withdrawn: self.named_in(delete.message.seq),
         };
         Ok(Verdict::Entries(vec![Body::MessageDeleted(deleted)]))
     }
@@ -249,16 +233,14 @@ impl RoomState {
         add: &AddParticipants,
         limits: &Limits,
     ) -> Result<Verdict, Undecided> {
-        let role = add.role.unwrap_or(Role::Member);
+        let (users, role) = check::additions(add, limits)?;
         authorize(&self.standing(asked.caller), Action::Add { role })?;
-        self.know(&add.user_ids)?;
-        let new: Vec<&User> = asked
-            .resolved
-            .users
-            .iter()
-            .filter(|user| self.role(user.id).is_none())
+        self.know(&users)?;
+        let new: Vec<UserId> = users
+            .into_iter()
+            .filter(|user| self.role(*user).is_none())
             .collect();
-        let Some(meta) = &self.meta else {
+        let Some(meta) = self.meta.as_ref().filter(|_| !new.is_empty()) else {
             return Ok(Verdict::Entries(Vec::new()));
         };
         let member_count = meta.member_count + new.len() as u64;
@@ -266,29 +248,26 @@ impl RoomState {
             let reason = format!("a group has at most {} members", limits.group_members_max);
             return Err(Refusal::new(Code::Conflict, reason).into());
         }
-        if new.is_empty() {
-            return Ok(Verdict::Entries(Vec::new()));
-        }
+        let records: Vec<User> = new
+            .iter()
+            .map(|user| asked.resolved.user(*user))
+            .collect::<Result<_, _>>()?;
+        let from_start = sees_all(meta.kind, meta.visibility);
         if meta.kind == Kind::Channel && role == Role::Member {
-            let joined = new
-                .iter()
-                .map(|user| Moved {
-                    user: user.id,
-                    key: None,
-                })
-                .collect();
-            let moved = Body::MembersMoved {
-                joined,
+            let moved = |user| Moved { user, key: None };
+            return Ok(Verdict::Entries(vec![Body::MembersMoved {
+                joined: new.into_iter().map(moved).collect(),
                 left: Vec::new(),
+                from_start,
                 member_count,
-            };
-            return Ok(Verdict::Entries(vec![moved]));
+            }]));
         }
-        let added = |user: &User| Body::MemberAdded {
-            user: user.clone(),
+        let added = |user| Body::MemberAdded {
+            user,
             role,
+            from_start,
         };
-        Ok(Verdict::Entries(new.into_iter().map(added).collect()))
+        Ok(Verdict::Entries(records.into_iter().map(added).collect()))
     }
 
     fn promote(
@@ -297,45 +276,42 @@ impl RoomState {
         update: &UpdateParticipant,
     ) -> Result<Verdict, Undecided> {
         self.know(&[update.user])?;
-        let target = self
-            .member(update.user)
-            .flatten()
-            .filter(|row| row.is_active());
-        let Some(target) = target else {
+        let active = |user| self.member(user).flatten().filter(MemberRow::is_active);
+        let Some(target) = active(update.user) else {
             authorize(&self.standing(asked.caller), Action::ListMembers)?;
             return Err(Refusal::not_found("participant").into());
         };
+        let updated = |id: UserId, role: Role, row: MemberRow| {
+            let user = asked.resolved.user(id)?;
+            Ok::<Body, Refusal>(Body::MemberUpdated {
+                user,
+                role,
+                joined_at: row.joined_at,
+            })
+        };
+        // Handing over: the owner before stays as an admin.
+        let before = active(asked.caller).filter(|_| {
+            update.role == Role::Owner
+                && update.user != asked.caller
+                && self.role(asked.caller) == Some(Role::Owner)
+        });
+        let mut bodies = Vec::new();
+        // Where only the first half became durable, there are two owners:
+        // the repeat does the rest.
+        let half_done = before.is_some() && target.role == Role::Owner;
         let action = Action::ChangeRole {
-            from: target.role,
+            from: if half_done { Role::Admin } else { target.role },
             to: update.role,
         };
         authorize(&self.standing(asked.caller), action)?;
-        if target.role == update.role {
-            return Ok(Verdict::Entries(Vec::new()));
-        }
-        let record = |id: UserId| {
-            asked
-                .resolved
-                .users
-                .iter()
-                .find(|user| user.id == id)
-                .cloned()
-        };
-        let Some(user) = record(update.user) else {
-            return Err(Refusal::not_found("user").into());
-        };
-        let updated = |user: User, role, joined_at| Body::MemberUpdated {
-            user,
-            role,
-            joined_at,
-        };
-        let mut bodies = vec![updated(user, update.role, target.joined_at)];
-        if update.role == Role::Owner {
-            // Handing over: the owner before stays as an admin.
-            let before = self.member(asked.caller).flatten();
-            if let (Some(user), Some(row)) = (record(asked.caller), before) {
-                bodies.push(updated(user, Role::Admin, row.joined_at));
+        if !half_done {
+            if target.role == update.role {
+                return Ok(Verdict::Entries(bodies));
             }
+            bodies.push(updated(update.user, update.role, target)?);
+        }
+        if let Some(row) = before {
+            bodies.push(updated(asked.caller, Role::Admin, row)?);
         }
         Ok(Verdict::Entries(bodies))
     }
@@ -345,25 +321,15 @@ impl RoomState {
         let Some(meta) = &self.meta else {
             return Ok(Verdict::Entries(Vec::new()));
         };
-        if meta.kind != Kind::Channel {
-            for (field, set) in [
-                ("visibility", update.visibility.is_some()),
-                ("joinPolicy", update.join_policy.is_some()),
-            ] {
-                if set {
-                    return Err(Refusal::field(field, "only channels have it").into());
-                }
-            }
-        }
+        let asked = check::fields(meta.kind, update)?;
         let described = meta.description.as_deref().unwrap_or_default();
         let fields = Fields {
-            title: update
+            title: asked
                 .title
-                .clone()
                 .filter(|title| meta.title.as_ref() != Some(title)),
-            description: update.description.clone().filter(|text| text != described),
-            visibility: update.visibility.filter(|it| *it != meta.visibility),
-            join_policy: update.join_policy.filter(|it| *it != meta.join_policy),
+            description: asked.description.filter(|text| text != described),
+            visibility: asked.visibility.filter(|it| *it != meta.visibility),
+            join_policy: asked.join_policy.filter(|it| *it != meta.join_policy),
         };
         if fields == Fields::default() {
             return Ok(Verdict::Entries(Vec::new()));
@@ -394,7 +360,7 @@ impl RoomState {
         Ok((held, held.entry.author == caller))
     }
 
-    fn message(&self, id: MessageId, what: &str) -> Result<&Held, Undecided> {
+    pub(super) fn message(&self, id: MessageId, what: &str) -> Result<&Held, Undecided> {
         if id.conversation != self.conversation || id.seq == 0 || id.seq > self.head {
             return Err(Refusal::not_found(what).into());
         }
@@ -410,7 +376,7 @@ impl RoomState {
         Ok(held)
     }
 
-    fn know(&self, users: &[UserId]) -> Result<(), Undecided> {
+    pub(super) fn know(&self, users: &[UserId]) -> Result<(), Undecided> {
         let mut needs = Needs::default();
         for user in users {
             self.want_member(*user, &mut needs);
@@ -420,69 +386,5 @@ impl RoomState {
         } else {
             Err(Undecided::Needs(needs))
         }
-    }
-
-    /// What to answer for the entry at `seq`, with the state as it now is.
-    pub(super) fn done(&self, seq: u64) -> Result<Done, Undecided> {
-        let Some(held) = self.rows.get(&seq) else {
-            return Err(Undecided::Needs(Needs {
-                rows: vec![seq],
-                ..Needs::default()
-            }));
-        };
-        match &held.entry.body {
-            Body::MessageSent(_) => self.done_message(seq),
-            Body::MessageEdited(edited) => self.done_message(edited.message.seq),
-            Body::MessageDeleted(deleted) => Ok(Done::Deleted {
-                message: deleted.message,
-                rev: seq,
-                deleted_at: held.entry.at,
-            }),
-            Body::ReactionsChanged(changed) => self.done_reactions(changed.message),
-            Body::Created(_)
-            | Body::MemberAdded { .. }
-            | Body::MemberUpdated { .. }
-            | Body::MemberRemoved { .. }
-            | Body::MembersMoved { .. }
-            | Body::ConversationUpdated(_)
-            | Body::ConversationDeleted => Ok(Done::Applied),
-        }
-    }
-
-    /// The answer to a command that changed nothing because it is so already.
-    pub(super) fn done_already(&self, asked: &Submission) -> Result<Done, Undecided> {
-        match &asked.command {
-            Command::DeleteMessage(delete) => {
-                let held = self.message(delete.message, "message")?;
-                Ok(Done::Deleted {
-                    message: delete.message,
-                    rev: held.state.rev,
-                    deleted_at: held.state.deleted_at.unwrap_or(held.entry.at),
-                })
-            }
-            Command::React(react) => self.done_reactions(react.message),
-            _ => Ok(Done::Applied),
-        }
-    }
-
-    pub(super) fn done_reactions(&self, message: MessageId) -> Result<Done, Undecided> {
-        let held = self.message(message, "message")?;
-        Ok(Done::Reactions {
-            message,
-            rev: held.row.seq.max(held.state.rev),
-            reactions: held.state.counts(None),
-        })
-    }
-
-    fn done_message(&self, seq: u64) -> Result<Done, Undecided> {
-        let Some(held) = self.rows.get(&seq) else {
-            return Err(Undecided::Needs(Needs {
-                rows: vec![seq],
-                ..Needs::default()
-            }));
-        };
-        message_of(&held.row, &held.entry, &held.state, None)
-            .map(|message| Done::Message(Box::new(message)))
-            .ok_or_else(|| Undecided::Refused(Refusal::internal()))
     }
 }

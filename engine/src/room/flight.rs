@@ -16,6 +16,8 @@ pub(super) struct Gathered {
     pub row: LogRow,
     pub entry: Arc<Entry>,
     pub effects: Vec<Effect>,
+    /// Active members after it.
+    pub member_count: u64,
 }
 
 /// Rows for one append: one conversation, one bucket.
@@ -83,6 +85,7 @@ pub(super) struct InFlight {
     pub rows: Vec<PublishedRow>,
     pub batch: Batch,
     pub effects: Arc<Effects>,
+    pub member_count: u64,
     pub stage: Stage,
     /// When it was sent, in milliseconds of [`super::Now`].
     pub since_ms: u64,
@@ -109,6 +112,7 @@ impl InFlight {
     ) -> Option<Self> {
         let first = gathered.front()?.row.seq;
         let (mut bytes, mut list, mut rows) = (0, Vec::new(), Vec::new());
+        let mut member_count = 0;
         while let Some(next) = gathered.front() {
             bytes += next.row.weight_bytes();
             let full = rows.len() >= limits.append_rows_max
@@ -125,6 +129,7 @@ impl InFlight {
             // The sender's own mark is never waited for: whoever publishes
             // raises it, and an activation repeats it.
             let awaited = |effect: &Effect| !matches!(effect.set, Set::Mark { .. });
+            member_count = next.member_count;
             list.extend(next.effects.into_iter().filter(awaited));
             rows.push(PublishedRow {
                 row: next.row,
@@ -147,6 +152,7 @@ impl InFlight {
                 epoch,
                 list,
             }),
+            member_count,
             stage: Stage::Append,
             since_ms: now_ms,
             unknown: false,

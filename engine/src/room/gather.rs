@@ -1,18 +1,21 @@
 //! What is gathered over a tick and decided when it closes: reactions to one
 //! message, comings and goings of a channel's plain members.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use fanfare_protocol::command::{Command, React};
-use fanfare_protocol::limits::MOVED_PER_ENTRY_MAX;
+use fanfare_protocol::limits::{MOVED_PER_ENTRY_MAX, REACTIONS_PER_ENTRY_MAX};
 use fanfare_protocol::message::ReactionChange;
-use fanfare_protocol::{Code, Limits, MessageId, Refusal};
+use fanfare_protocol::{Code, Limits, Refusal, UserId};
 
-use super::apply::set_reaction;
+use super::apply::{sees_all, set_reaction};
+use super::arrive::key_conflict;
 use super::decide::{Undecided, Verdict};
+use super::queue::Queue;
 use super::state::{Needs, RoomState};
 use super::submit::Submission;
 use crate::entry::{Body, Moved, ReactionsChanged};
+use crate::secret::Fingerprint;
 
 /// The ticks of one room.
 #[derive(Debug, Default)]
@@ -26,33 +29,48 @@ pub(super) struct Gathers {
 /// when its time has passed since it last closed.
 #[derive(Debug, Default)]
 pub(super) struct Tick {
-    pub waiting: Vec<Submission>,
+    pub waiting: Queue,
     pub closed_ms: Option<u64>,
+    /// Something must be read before it can close.
+    pub blocked: bool,
 }
 
 impl Tick {
-    pub fn due_ms(&self, gather_ms: u64) -> Option<u64> {
+    fn due_ms(&self, gather_ms: u64) -> Option<u64> {
         let due = self.closed_ms.map_or(0, |closed| closed + gather_ms);
-        (!self.waiting.is_empty()).then_some(due)
+        (self.waiting.len() > 0 && !self.blocked).then_some(due)
+    }
+
+    pub fn is_due(&self, gather_ms: u64, now_ms: u64) -> bool {
+        self.due_ms(gather_ms).is_some_and(|due| due <= now_ms)
     }
 
     fn is_over(&self, gather_ms: u64, now_ms: u64) -> bool {
-        self.waiting.is_empty()
+        self.waiting.len() == 0
             && self
                 .closed_ms
                 .is_none_or(|closed| closed + gather_ms <= now_ms)
+    }
+
+    fn drain(&mut self) -> impl Iterator<Item = Submission> + use<> {
+        self.blocked = false;
+        self.waiting.take().into_iter().map(|(asked, _)| asked)
     }
 }
 
 /// A tick decided: an entry if anything changed, and who waits for what.
 #[derive(Debug, Default)]
 pub(super) struct Closed {
-    pub body: Option<Body>,
-    pub answers: Vec<(Submission, Result<(), Refusal>)>,
+    /// The entry and its author: the first whose command changed something.
+    pub entry: Option<(UserId, Body)>,
+    /// Whether each command changed something.
+    pub answers: Vec<(Submission, Result<bool, Refusal>)>,
     /// Must be read first; the tick stays open.
     pub needs: Needs,
     /// For the next tick.
     pub left_over: Vec<Submission>,
+    /// No longer for a tick: to be decided like any command, behind it.
+    pub again: Vec<Submission>,
 }
 
 impl Gathers {
@@ -67,18 +85,28 @@ impl Gathers {
 
     /// Commands that wait.
     pub fn waiting(&self) -> usize {
-        let reactions: usize = self.reactions.values().map(|tick| tick.waiting.len()).sum();
-        reactions + self.moves.waiting.len()
+        self.ticks().map(|tick| tick.waiting.len()).sum()
+    }
+
+    /// Sessions whose commands wait.
+    pub fn sessions(&self) -> impl Iterator<Item = u64> {
+        self.ticks().flat_map(|tick| tick.waiting.sessions())
+    }
+
+    /// What was to be read has come, or is asked for anew.
+    pub fn unblock(&mut self) {
+        self.ticks_mut().for_each(|tick| tick.blocked = false);
+    }
+
+    /// Everything that waits for something to be read, given up.
+    pub fn drain_blocked(&mut self) -> Vec<Submission> {
+        let blocked = self.ticks_mut().filter(|tick| tick.blocked);
+        blocked.flat_map(Tick::drain).collect()
     }
 
     /// Everything that waits, given up.
     pub fn drain(&mut self) -> Vec<Submission> {
-        let mut all = std::mem::take(&mut self.moves.waiting);
-        for tick in self.reactions.values_mut() {
-            all.append(&mut tick.waiting);
-        }
-        self.reactions.clear();
-        all
+        self.ticks_mut().flat_map(Tick::drain).collect()
     }
 
     /// Forgets ticks of messages nobody reacts to any more.
@@ -89,14 +117,46 @@ impl Gathers {
 
     /// What must stay in memory for the ticks that are open.
     pub fn keeps(&self) -> Needs {
-        let waiting = self.reactions.values().flat_map(|tick| &tick.waiting);
+        let waiting = self.ticks().flat_map(|tick| tick.waiting.iter());
         Needs {
-            members: waiting
-                .chain(&self.moves.waiting)
-                .map(|asked| asked.caller)
-                .collect(),
+            members: waiting.map(|(asked, _)| asked.caller).collect(),
             rows: self.reactions.keys().copied().collect(),
         }
+    }
+
+    fn ticks(&self) -> impl Iterator<Item = &Tick> {
+        self.reactions.values().chain([&self.moves])
+    }
+
+    fn ticks_mut(&mut self) -> impl Iterator<Item = &mut Tick> {
+        self.reactions.values_mut().chain([&mut self.moves])
+    }
+}
+
+impl Closed {
+    /// Whether a key is new to the log and to this tick; what is not is
+    /// dealt with.
+    fn is_new(
+        &mut self,
+        state: &RoomState,
+        keys: &HashMap<Fingerprint, Fingerprint>,
+        asked: Submission,
+    ) -> Option<Submission> {
+        let Some(key) = asked.key_print else {
+            return Some(asked);
+        };
+        if state.keys.contains_key(&key) {
+            self.again.push(asked);
+            return None;
+        }
+        if keys
+            .get(&key)
+            .is_some_and(|request| *request != asked.request)
+        {
+            self.answers.push((asked, Err(key_conflict())));
+            return None;
+        }
+        Some(asked)
     }
 }
 
@@ -104,26 +164,34 @@ impl Gathers {
 pub(super) fn close_reactions(
     state: &RoomState,
     target: u64,
-    waiting: Vec<Submission>,
+    waiting: VecDeque<(Submission, Needs)>,
     limits: &Limits,
 ) -> Closed {
     let mut closed = Closed::default();
+    let waiting = waiting.into_iter().map(|(asked, _)| asked);
     let Some(held) = state.rows.get(&target) else {
         closed.needs.rows.push(target);
-        closed.left_over = waiting;
+        closed.left_over = waiting.collect();
         return closed;
     };
-    let id: MessageId = held.row.id();
     let mut after = held.state.clone();
-    let (mut changes, mut keys) = (Vec::new(), Vec::new());
+    let mut seen = HashMap::new();
+    let (mut changes, mut keys): (Vec<ReactionChange>, Vec<_>) = (Vec::new(), Vec::new());
     for asked in waiting {
+        if changes.len() >= REACTIONS_PER_ENTRY_MAX {
+            closed.left_over.push(asked);
+            continue;
+        }
+        let Some(asked) = closed.is_new(state, &seen, asked) else {
+            continue;
+        };
         let Command::React(React { emoji, on, .. }) = &asked.command else {
+            closed.again.push(asked);
             continue;
         };
         match state.decide(&asked, limits) {
             Err(Undecided::Needs(needs)) => {
-                closed.needs.members.extend(needs.members);
-                closed.needs.rows.extend(needs.rows);
+                closed.needs.add(&needs);
                 closed.left_over.push(asked);
                 continue;
             }
@@ -134,11 +202,12 @@ pub(super) fn close_reactions(
             Ok(_) => {}
         }
         let mut tried = after.clone();
-        if set_reaction(&mut tried, emoji, asked.caller, *on) {
+        let changed = set_reaction(&mut tried, emoji, asked.caller, *on);
+        if changed {
             let total: usize = tried.reactions.iter().map(|(_, users)| users.len()).sum();
-            if tried.reactions.len() > limits.emoji_per_message_max
-                || total > limits.reactions_per_message_max
-            {
+            let full = tried.reactions.len() > limits.emoji_per_message_max
+                || total > limits.reactions_per_message_max;
+            if *on && full {
                 let full = Refusal::new(Code::Conflict, "the message has too many reactions");
                 closed.answers.push((asked, Err(full)));
                 continue;
@@ -149,66 +218,80 @@ pub(super) fn close_reactions(
                 emoji: emoji.clone(),
                 on: *on,
             });
-            keys.push(asked.key_print.map(|key| (key, asked.request)));
+            let key = asked.key_print.map(|key| (key, asked.request));
+            seen.extend(key);
+            keys.push(key);
         }
-        closed.answers.push((asked, Ok(())));
+        closed.answers.push((asked, Ok(changed)));
     }
-    if !changes.is_empty() {
-        let reactions = after.counts(None);
+    if let Some(first) = changes.first() {
         let changed = ReactionsChanged {
-            message: id,
-            reactions,
-            changes,
+            message: held.row.id(),
+            reactions: after.counts(None),
+            changes: changes.clone(),
             keys,
         };
-        closed.body = Some(Body::ReactionsChanged(changed));
+        closed.entry = Some((first.user, Body::ReactionsChanged(changed)));
     }
     closed
 }
 
 /// Decides a tick of comings and goings. Everybody moves once per entry.
-pub(super) fn close_moves(state: &RoomState, waiting: Vec<Submission>, limits: &Limits) -> Closed {
+pub(super) fn close_moves(
+    state: &RoomState,
+    waiting: VecDeque<(Submission, Needs)>,
+    limits: &Limits,
+) -> Closed {
     let mut closed = Closed::default();
     let (mut joined, mut left): (Vec<Moved>, Vec<Moved>) = (Vec::new(), Vec::new());
-    for asked in waiting {
-        let moved_already = joined
-            .iter()
-            .chain(&left)
-            .any(|moved: &Moved| moved.user == asked.caller);
-        if moved_already || joined.len() + left.len() >= MOVED_PER_ENTRY_MAX {
+    let mut moved_already: HashSet<UserId> = HashSet::new();
+    let nothing_seen = HashMap::new();
+    let mut first = None;
+    for (asked, _) in waiting {
+        if moved_already.len() >= MOVED_PER_ENTRY_MAX || moved_already.contains(&asked.caller) {
             closed.left_over.push(asked);
             continue;
         }
-        let key = asked.key_print.map(|key| (key, asked.request));
+        let Some(asked) = closed.is_new(state, &nothing_seen, asked) else {
+            continue;
+        };
         let moved = Moved {
             user: asked.caller,
-            key,
+            key: asked.key_print.map(|key| (key, asked.request)),
         };
         match state.decide(&asked, limits) {
             Err(Undecided::Needs(needs)) => {
-                closed.needs.members.extend(needs.members);
+                closed.needs.add(&needs);
                 closed.left_over.push(asked);
-                continue;
             }
-            Err(Undecided::Refused(refusal)) => {
-                closed.answers.push((asked, Err(refusal)));
-                continue;
+            Err(Undecided::Refused(refusal)) => closed.answers.push((asked, Err(refusal))),
+            Ok(Verdict::GatherMove) => {
+                let into = if asked.command == Command::Join {
+                    &mut joined
+                } else {
+                    &mut left
+                };
+                into.push(moved);
+                moved_already.insert(moved.user);
+                first.get_or_insert(moved.user);
+                closed.answers.push((asked, Ok(true)));
             }
-            Ok(Verdict::GatherMove) if asked.command == Command::Join => joined.push(moved),
-            Ok(Verdict::GatherMove) => left.push(moved),
-            // It is so already.
-            Ok(Verdict::Entries(_) | Verdict::GatherReaction(_)) => {}
+            Ok(Verdict::Entries(bodies)) if bodies.is_empty() => {
+                closed.answers.push((asked, Ok(false)));
+            }
+            // Who got a role meanwhile leaves by an entry of their own.
+            Ok(Verdict::Entries(_) | Verdict::GatherReaction(_)) => closed.again.push(asked),
         }
-        closed.answers.push((asked, Ok(())));
     }
-    if !joined.is_empty() || !left.is_empty() {
-        let count = state.member_count() + joined.len() as u64;
-        let member_count = count.saturating_sub(left.len() as u64);
-        closed.body = Some(Body::MembersMoved {
+    if let (Some(first), Some(meta)) = (first, &state.meta) {
+        let count = meta.member_count + joined.len() as u64;
+        let moved = Body::MembersMoved {
+            member_count: count.saturating_sub(left.len() as u64),
             joined,
             left,
-            member_count,
-        });
+            from_start: sees_all(meta.kind, meta.visibility),
+        };
+        closed.entry = Some((first, moved));
     }
     closed
 }

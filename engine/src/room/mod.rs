@@ -8,15 +8,20 @@
 
 pub mod activation;
 pub mod apply;
+mod arrive;
 pub mod decide;
+mod done;
 pub mod flight;
 pub mod gather;
 pub mod machine;
+mod queue;
+mod read;
 mod sequence;
 pub mod state;
 pub mod submit;
 #[cfg(test)]
 mod tests;
+mod tick;
 
 pub use activation::{AdoptError, Adopted, Found, adopt};
 pub use flight::{Batch, Outcome, Published, PublishedRow};

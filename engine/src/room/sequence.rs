@@ -1,18 +1,21 @@
 //! What happens between a decision and its answer: one append in flight,
-//! its outcomes, publishing, answering, ticks.
+//! its outcomes, publishing, answering.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use fanfare_protocol::Refusal;
+use fanfare_protocol::conversation::Kind;
 use fanfare_protocol::limits::HEAD_ROW_MS;
 
-use super::decide::Undecided;
-use super::flight::{InFlight, Outcome, Published, Stage};
-use super::gather::{Closed, close_moves, close_reactions};
+use super::flight::{InFlight, Outcome, Published, PublishedRow, Stage};
 use super::machine::{Answer, Now, Output, Phase, Room};
-use super::state::RoomState;
-use super::submit::{Accepted, Done};
-use crate::row::{HeadRow, LogRow, bucket_of};
+use super::read::Reading;
+use super::state::{Needs, RoomState};
+use super::submit::Accepted;
+use crate::entry::Body;
+use crate::row::{HeadRow, bucket_of};
+use crate::view::{Ends, added_by, ends_of};
 
 impl Room {
     // --- outcomes ----------------------------------------------------------
@@ -62,139 +65,150 @@ impl Room {
         let Some(flight) = self.in_flight.take() else {
             return;
         };
-        self.published = flight.last_seq();
+        for published in &flight.rows {
+            self.note_durable(published);
+        }
         out.push(Output::Publish(Published {
             conversation: self.state.conversation,
             epoch: self.epoch,
             rows: flight.rows,
-            member_count: self.state.member_count(),
+            member_count: flight.member_count,
         }));
         self.release_answers(out);
         if self.phase == Phase::Stalled {
             // What was gathered behind it was given up: begin again from
             // what is durable.
             self.reload(out);
-            return;
+        } else {
+            self.forget(now);
         }
-        let keep = self.gathers.keeps();
-        let limits = &self.limits;
-        self.keys_forgotten_early += self.state.forget(
-            now.at,
-            self.published,
-            limits.room_keys_max,
-            limits.room_members_cached_max,
-            &keep,
-        );
-        self.gathers.forget(limits, now.ms);
+    }
+
+    fn note_durable(&mut self, PublishedRow { row, entry }: &PublishedRow) {
+        self.durable = HeadRow {
+            epoch: row.epoch,
+            seq: row.seq,
+            mno: row.mno,
+            ano: row.ano,
+            at: entry.at,
+            ..self.durable
+        };
+        if matches!(&entry.body, Body::Created(created) if created.kind == Kind::Channel) {
+            self.members = None;
+        }
+        if let Some(members) = &mut self.members {
+            members.extend(added_by(entry));
+            if let Ends::Users(users) = ends_of(entry) {
+                members.retain(|member| !users.contains(member));
+            }
+        }
     }
 
     /// Nothing was written: everything that waits is refused, the state
     /// falls back to what is durable.
     fn give_up(&mut self, out: &mut Vec<Output>) {
         self.in_flight = None;
-        let refusal = Refusal::unavailable("nothing was written");
-        self.refuse_waiting(&refusal, out);
-        self.reload(out);
+        self.refuse_waiting(self.durable.seq, "nothing was written", out);
+        if self.phase != Phase::Closing {
+            self.reload(out);
+        }
     }
 
     fn reload(&mut self, out: &mut Vec<Output>) {
         self.phase = Phase::Loading;
-        self.reading = false;
+        if self.reading != Reading::Nothing {
+            self.reading = Reading::Outdated;
+        }
+        self.wanted = Needs::default();
         self.state = RoomState::new(self.state.conversation);
         out.push(Output::Load);
     }
 
+    /// What is in flight stays there; nobody waits for it any longer.
     fn stall(&mut self, out: &mut Vec<Output>) {
-        let in_flight = self.in_flight.as_ref().map_or(0, InFlight::last_seq);
         self.phase = Phase::Stalled;
-        for answer in std::mem::take(&mut self.answers) {
-            let refusal = if answer.after <= in_flight && answer.seq > self.published {
-                Refusal::outcome_unknown()
-            } else {
-                Refusal::unavailable("an earlier write is not yet settled")
-            };
-            out.push(Output::Answer(answer.ticket, Err(refusal)));
-        }
-        self.gathered.clear();
-        self.refuse_waiting(
-            &Refusal::unavailable("an earlier write is not yet settled"),
-            out,
-        );
+        let in_flight = self.in_flight.as_ref().map_or(0, InFlight::last_seq);
+        self.refuse_waiting(in_flight, "an earlier write is not yet settled", out);
     }
 
-    fn refuse_waiting(&mut self, refusal: &Refusal, out: &mut Vec<Output>) {
+    /// Refuses whatever waits. What has an entry up to `settled` may have
+    /// happened; of everything else nothing has.
+    fn refuse_waiting(&mut self, settled: u64, why: &str, out: &mut Vec<Output>) {
+        let refusal = Refusal::unavailable(why);
         self.gathered.clear();
         for answer in std::mem::take(&mut self.answers) {
-            out.push(Output::Answer(answer.ticket, Err(refusal.clone())));
+            let refusal = if answer.result.is_ok() && answer.first <= settled {
+                Refusal::outcome_unknown()
+            } else {
+                refusal.clone()
+            };
+            out.push(Output::Answer(answer.ticket, Err(refusal)));
         }
         for asked in self.gathers.drain() {
             out.push(Output::Answer(asked.ticket, Err(refusal.clone())));
         }
-        self.refuse_parked(refusal, out);
+        self.refuse_parked(&refusal, out);
     }
 
-    pub(super) fn refuse_parked(&mut self, refusal: &Refusal, out: &mut Vec<Output>) {
-        for asked in std::mem::take(&mut self.parked) {
-            out.push(Output::Answer(asked.ticket, Err(refusal.clone())));
+    /// Hands back whatever is not on its way to the log.
+    fn hand_back(&mut self, out: &mut Vec<Output>) {
+        let in_flight = self.in_flight.as_ref().map(InFlight::last_seq);
+        let last = in_flight.unwrap_or(self.durable.seq);
+        self.gathered.clear();
+        let behind = |answer: &Answer| answer.after <= last;
+        let stay = self
+            .answers
+            .iter()
+            .take_while(|answer| behind(answer))
+            .count();
+        for answer in self.answers.split_off(stay) {
+            out.push(Output::HandBack(answer.ticket));
+        }
+        for asked in self.gathers.drain() {
+            out.push(Output::HandBack(asked.ticket));
+        }
+        for (asked, _) in self.parked.take() {
+            out.push(Output::HandBack(asked.ticket));
         }
     }
 
     // --- answers and appends -----------------------------------------------
 
-    pub(super) fn answer_later(
-        &mut self,
-        ticket: u64,
-        result: Result<Done, Refusal>,
-        repeated: bool,
-        seq: u64,
-        out: &mut Vec<Output>,
-    ) {
-        let after = self.state.head;
-        self.answers.push_back(Answer {
-            after,
-            ticket,
-            result,
-            repeated,
-            seq,
-        });
-        self.release_answers(out);
-    }
-
-    fn release_answers(&mut self, out: &mut Vec<Output>) {
-        while self
-            .answers
-            .front()
-            .is_some_and(|answer| answer.after <= self.published)
+    pub(super) fn release_answers(&mut self, out: &mut Vec<Output>) {
+        let durable = self.durable.seq;
+        let due = |answers: &VecDeque<Answer>| {
+            answers
+                .front()
+                .is_some_and(|answer| answer.after <= durable)
+        };
+        while due(&self.answers)
+            && let Some(answer) = self.answers.pop_front()
         {
-            let Some(answer) = self.answers.pop_front() else {
-                break;
-            };
             let epoch = self.state.head_epoch;
-            let Answer {
-                ticket,
-                result,
-                repeated,
-                seq,
-                ..
-            } = answer;
-            let accepted = result.map(|done| Accepted {
+            let accepted = answer.result.map(|done| Accepted {
                 done,
-                repeated,
+                repeated: answer.repeated,
                 epoch,
-                seq,
+                seq: answer.seq,
             });
-            out.push(Output::Answer(ticket, accepted));
+            out.push(Output::Answer(answer.ticket, accepted));
         }
     }
 
     pub(super) fn advance(&mut self, now: Now, out: &mut Vec<Output>) {
-        if self.phase == Phase::Serving {
-            self.close_ticks(now, out);
-            self.start_append(now, out);
-            let late = |flight: &InFlight| now.ms >= flight.since_ms + self.limits.append_ms_max;
-            if self.in_flight.as_ref().is_some_and(late) {
-                self.stall(out);
+        match self.phase {
+            Phase::Serving => {
+                self.close_ticks(now, out);
+                self.start_read(out);
+                self.start_append(now, out);
+                let limit_ms = self.limits.append_ms_max;
+                let late = |flight: &InFlight| now.ms >= flight.since_ms + limit_ms;
+                if self.in_flight.as_ref().is_some_and(late) {
+                    self.stall(out);
+                }
             }
+            Phase::Closing => self.hand_back(out),
+            Phase::Loading | Phase::Stalled => {}
         }
     }
 
@@ -202,95 +216,24 @@ impl Room {
         if self.in_flight.is_some() {
             return;
         }
-        let conversation = self.state.conversation;
         let taken = InFlight::take(
             &mut self.gathered,
-            conversation,
+            self.state.conversation,
             self.epoch,
             &self.limits,
             now.ms,
         );
         let Some(mut flight) = taken else { return };
-        let first = flight.rows.first().map(|first| first.row.clone());
-        if let Some(first) = first
-            && first.seq > 1
-        {
-            let before = self.head_before(&first, now);
-            if bucket_of(first.seq) != bucket_of(first.seq - 1) {
-                flight.batch.head_before = before;
+        let before = self.durable;
+        if before.seq > 0 {
+            if bucket_of(before.seq) != bucket_of(before.seq + 1) {
+                flight.batch.head_before = Some(before);
             } else if now.ms >= self.head_put_ms + HEAD_ROW_MS {
                 self.head_put_ms = now.ms;
-                out.extend(before.map(Output::PutHead));
+                out.push(Output::PutHead(before));
             }
         }
         out.push(Output::Append(flight.batch.clone()));
         self.in_flight = Some(flight);
-    }
-
-    /// The head row before `first`: everything up to there is durable.
-    fn head_before(&self, first: &LogRow, now: Now) -> Option<HeadRow> {
-        let held = self.state.rows.get(&(first.seq - 1))?;
-        Some(HeadRow {
-            conversation: first.conversation,
-            epoch: held.row.epoch,
-            seq: held.row.seq,
-            mno: held.row.mno,
-            ano: held.row.ano,
-            at: now.at,
-            clean: 0,
-        })
-    }
-
-    fn close_ticks(&mut self, now: Now, out: &mut Vec<Output>) {
-        if self.reading {
-            return;
-        }
-        let gather_ms = self.limits.reactions_gather_ms;
-        let is_due = |due: Option<u64>| due.is_some_and(|due| due <= now.ms);
-        let ticks = self.gathers.reactions.iter();
-        let due: Vec<u64> = ticks
-            .filter(|(_, tick)| is_due(tick.due_ms(gather_ms)))
-            .map(|(target, _)| *target)
-            .collect();
-        for target in due {
-            let Some(tick) = self.gathers.reactions.get_mut(&target) else {
-                continue;
-            };
-            tick.closed_ms = Some(now.ms);
-            let waiting = std::mem::take(&mut tick.waiting);
-            let mut closed = close_reactions(&self.state, target, waiting, &self.limits);
-            if let Some(tick) = self.gathers.reactions.get_mut(&target) {
-                tick.waiting = std::mem::take(&mut closed.left_over);
-            }
-            self.closed(closed, now, out);
-        }
-        if is_due(self.gathers.moves.due_ms(self.limits.membership_gather_ms)) {
-            self.gathers.moves.closed_ms = Some(now.ms);
-            let waiting = std::mem::take(&mut self.gathers.moves.waiting);
-            let mut closed = close_moves(&self.state, waiting, &self.limits);
-            self.gathers.moves.waiting = std::mem::take(&mut closed.left_over);
-            self.closed(closed, now, out);
-        }
-    }
-
-    fn closed(&mut self, closed: Closed, now: Now, out: &mut Vec<Output>) {
-        let author = closed.answers.iter().find(|(_, answer)| answer.is_ok());
-        let author = author.map(|(asked, _)| asked.caller);
-        let mut failed = false;
-        if let (Some(body), Some(author)) = (closed.body, author) {
-            failed = self.push(author, body, None, now).is_err();
-        }
-        let seq = self.state.head;
-        for (asked, answer) in closed.answers {
-            let done = answer.and_then(|()| match self.state.done_already(&asked) {
-                Ok(done) if !failed => Ok(done),
-                Ok(_) | Err(Undecided::Needs(_)) => Err(Refusal::internal()),
-                Err(Undecided::Refused(refusal)) => Err(refusal),
-            });
-            self.answer_later(asked.ticket, done, false, seq, out);
-        }
-        if !closed.needs.is_empty() {
-            self.want(closed.needs, out);
-        }
     }
 }

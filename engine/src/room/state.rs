@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use fanfare_protocol::conversation::{Kind, Role, Visibility};
 use fanfare_protocol::limits::{IDEMPOTENT_ENTRIES, IDEMPOTENT_MS, ROOM_ROWS_HELD_MAX};
-use fanfare_protocol::{ConversationId, Timestamp, UserId};
+use fanfare_protocol::{ConversationId, Limits, Timestamp, UserId};
 
 use crate::authorize::Standing;
 use crate::codec::CodecError;
 use crate::entry::{Body, Entry};
 use crate::member::MemberRow;
 use crate::meta::ConversationMeta;
-use crate::row::LogRow;
+use crate::row::{HeadRow, LogRow};
 use crate::secret::Fingerprint;
 use crate::state::MessageState;
 
@@ -71,6 +71,12 @@ impl Needs {
     /// Whether nothing is missing.
     pub fn is_empty(&self) -> bool {
         self.members.is_empty() && self.rows.is_empty()
+    }
+
+    /// These and those.
+    pub(super) fn add(&mut self, more: &Self) {
+        self.members.extend_from_slice(&more.members);
+        self.rows.extend_from_slice(&more.rows);
     }
 }
 
@@ -171,23 +177,22 @@ impl RoomState {
     }
 
     /// Forgets what is neither needed nor promised: keys older than ten
-    /// minutes and 256 entries (or beyond `keys_max`), rows and memberships
-    /// beyond their limits. `durable` is the seq up to which all effects are
-    /// durable: nothing newer is forgotten, nor what `keep` names.
-    /// Returns how many keys were forgotten before their time.
-    pub fn forget(
+    /// minutes and 256 entries (or beyond `room_keys_max`), rows and
+    /// memberships beyond their limits. `durable` is the seq up to which all
+    /// effects are durable: nothing newer is forgotten, nor what `keep`
+    /// names. Returns how many keys were forgotten before their time.
+    pub(super) fn forget(
         &mut self,
         now: Timestamp,
         durable: u64,
-        keys_max: usize,
-        members_max: usize,
-        keep: &Needs,
+        limits: &Limits,
+        keep: impl FnOnce() -> Needs,
     ) -> usize {
         let mut early = 0;
         while let Some((key, seq, at)) = self.keys_by_age.front().copied() {
-            let recent = seq + IDEMPOTENT_ENTRIES > self.head;
+            let recent = seq + IDEMPOTENT_ENTRIES > durable;
             let young = now.since_ms(at) < IDEMPOTENT_MS;
-            let full = self.keys.len() > keys_max;
+            let full = self.keys.len() > limits.room_keys_max;
             if recent || (young && !full) {
                 break;
             }
@@ -197,19 +202,48 @@ impl RoomState {
                 self.keys.remove(&key);
             }
         }
-        if self.rows.len() > ROOM_ROWS_HELD_MAX {
-            let floor = self.head.saturating_sub(ROOM_ROWS_HELD_MAX as u64 / 2);
-            self.rows.retain(|seq, held| {
-                *seq > floor || held.state.rev > durable || keep.rows.contains(seq)
-            });
+        let many_rows = self.rows.len() > ROOM_ROWS_HELD_MAX;
+        let many_members =
+            !self.members_complete && self.members.len() > limits.room_members_cached_max;
+        if !many_rows && !many_members {
+            return early;
         }
-        if !self.members_complete && self.members.len() > members_max {
-            let kept: HashSet<UserId> = keep.members.iter().copied().collect();
+        let keep = keep();
+        if many_rows {
+            let kept: HashSet<u64> = keep.rows.into_iter().collect();
+            let floor = durable.saturating_sub(ROOM_ROWS_HELD_MAX as u64 / 2);
+            self.rows
+                .retain(|seq, held| *seq > floor || held.state.rev > durable || kept.contains(seq));
+        }
+        if many_members {
+            let kept: HashSet<UserId> = keep.members.into_iter().collect();
             self.members.retain(|user, row| {
                 kept.contains(user) || row.is_some_and(|row| row.changed_seq > durable)
             });
         }
         early
+    }
+
+    /// Whether any of this is still unknown.
+    pub(super) fn lacks(&self, needs: &Needs) -> bool {
+        needs.rows.iter().any(|seq| !self.rows.contains_key(seq))
+            || needs
+                .members
+                .iter()
+                .any(|user| self.member(*user).is_none())
+    }
+
+    /// The head as a row, not known to be clean.
+    pub(super) fn head_row(&self) -> HeadRow {
+        HeadRow {
+            conversation: self.conversation,
+            epoch: self.head_epoch,
+            seq: self.head,
+            mno: self.mno,
+            ano: self.ano,
+            at: self.at,
+            clean: 0,
+        }
     }
 
     /// Whether a membership is known, and what it is.

@@ -3,7 +3,7 @@
 use fanfare_protocol::command::Command;
 use fanfare_protocol::message::{Message, ReactionCount};
 use fanfare_protocol::user::User;
-use fanfare_protocol::{MessageId, Timestamp, UserId};
+use fanfare_protocol::{MessageId, Refusal, Timestamp, UserId};
 
 use crate::secret::Fingerprint;
 
@@ -31,12 +31,21 @@ pub struct Submission {
 /// What the gateway looked up before the room decides.
 #[derive(Debug, Clone, Default)]
 pub struct Resolved {
-    /// Records of the users the command names.
+    /// Records of the users the command names (to add, or whose role it
+    /// changes; when handing over, the caller's too).
     pub users: Vec<User>,
     /// Users whose names stand in the text, members or not.
     pub mentions: Vec<UserId>,
     /// Whether the text names everybody.
     pub mentions_all: bool,
+}
+
+impl Resolved {
+    /// The record of a user the command names.
+    pub(super) fn user(&self, id: UserId) -> Result<User, Refusal> {
+        let found = self.users.iter().find(|user| user.id == id);
+        found.cloned().ok_or_else(|| Refusal::not_found("user"))
+    }
 }
 
 /// A command's place among its session's commands to one conversation. A
@@ -86,6 +95,12 @@ pub enum Done {
         rev: u64,
         /// Counts.
         reactions: Vec<ReactionCount>,
+    },
+    /// What a repeated command sent or changed, and may no longer see: only
+    /// its id, which names seq and epoch.
+    Unreadable {
+        /// Which.
+        message: MessageId,
     },
     /// Nothing more to say: the caller reads what it needs.
     Applied,
