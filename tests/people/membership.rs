@@ -291,7 +291,7 @@ async fn groups_and_private_channels_are_not_joined() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn roles_allow_what_they_say() {
+async fn members_and_moderators_may_what_their_role_says() {
     let server = Server::start().await;
     let (alice, bob, carol) = people(&server).await;
     let dave = Account::register(&server, "dave").await;
@@ -325,8 +325,19 @@ async fn roles_allow_what_they_say() {
         "forbidden"
     );
 
-    // An admin adds and promotes below the own role.
+    at_carol.expect_no_faults();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn admins_add_and_promote_and_one_owns() {
+    let server = Server::start().await;
+    let (alice, bob, carol) = people(&server).await;
+    let dave = Account::register(&server, "dave").await;
+    let group = alice.group(&[&bob, &carol]).await;
+    let at_carol = carol.connect(&server).await;
     promote(&alice, &group, &bob, "admin").await.unwrap();
+
+    // An admin adds and promotes below the own role.
     add(&bob, &group, &dave).await.unwrap();
     promote(&bob, &group, &carol, "moderator").await.unwrap();
     assert_eq!(
@@ -450,6 +461,15 @@ async fn strangers_learn_nothing_of_a_group() {
             "{method} {path}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_hear_nothing_of_a_group() {
+    let server = Server::start().await;
+    let (alice, bob, carol) = people(&server).await;
+    let group = alice.group(&[&bob]).await;
+    let said = alice.say(&group, "secret").await;
+    let said = said["id"].as_str().unwrap();
     let socket = carol.connect(&server).await;
     for (kind, data) in [
         ("message:send", json!({"conversation": group, "text": "x"})),

@@ -1,12 +1,13 @@
-//! Messages: sent, answered, changed, deleted, under keys, with any text.
+//! Messages: sent, answered, changed, deleted, with any text.
 
 use serde_json::{Value, json};
 
 use crate::harness::account::{id_of, seq_of};
-use crate::harness::{Account, Event, Options, Server, Socket, new_key};
+use crate::harness::{Account, Event, Server, Socket, new_key};
 use crate::replay::entries;
 
-async fn pair(server: &Server) -> (Account, Account, String) {
+/// Alice, Bob and their group.
+pub async fn pair(server: &Server) -> (Account, Account, String) {
     let alice = Account::register(server, "alice").await;
     let bob = Account::register(server, "bob").await;
     let group = alice.group(&[&bob]).await;
@@ -250,26 +251,36 @@ async fn a_deleted_text_is_gone_everywhere_and_its_place_stays() {
     for place in [versions.unwrap_or_default(), list, rows, replayed] {
         assert!(!place.contains("CANARY"), "{place}");
     }
-    // Once is enough, and nothing is written over it.
-    let again = alice.rest.delete(&format!("/messages/{id}")).await;
-    assert!(
-        again.as_ref().map_or_else(
-            |refusal| ["gone", "not_found", "conflict"].contains(&refusal.code.as_str()),
-            |_| true
-        ),
-        "{again:?}"
-    );
-    let edit = alice
-        .rest
-        .patch(&format!("/messages/{id}"), json!({"text": "back"}))
-        .await
-        .unwrap_err();
-    assert!(
-        ["gone", "not_found", "conflict"].contains(&edit.code.as_str()),
-        "{edit:?}"
-    );
-    // Neither the log nor the data of a stopped server has it in clear files of its own.
     assert!(!server.log().contains("CANARY"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_deleted_stays_deleted() {
+    let server = Server::start().await;
+    let (alice, bob, group) = pair(&server).await;
+    let id = id_of(&alice.say(&group, "gone").await);
+    alice.rest.delete(&format!("/messages/{id}")).await.unwrap();
+    let answers = [
+        alice.rest.delete(&format!("/messages/{id}")).await,
+        alice
+            .rest
+            .patch(&format!("/messages/{id}"), json!({"text": "back"}))
+            .await,
+        bob.rest
+            .post(&format!("/messages/{id}/reactions"), json!({"emoji": "👍"}))
+            .await,
+    ];
+    for (at, answer) in answers.into_iter().enumerate() {
+        // Deleting again may be answered as done.
+        match answer {
+            Ok(_) => assert_eq!(at, 0),
+            Err(refusal) => assert!(
+                ["gone", "not_found", "conflict"].contains(&refusal.code.as_str()),
+                "{refusal:?}"
+            ),
+        }
+    }
+    assert_eq!(bob.history(&group).await[0]["text"], "");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -305,94 +316,6 @@ async fn texts_name_people() {
     );
     let unnamed = alice.say(&group, "hi").await;
     assert!(unnamed.get("mentions").is_none(), "{unnamed}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_key_sends_once_however_often_and_whichever_way_it_comes() {
-    let server = Options::new().port_kept().start().await;
-    let (alice, _bob, group) = pair(&server).await;
-    let key = new_key();
-    let path = format!("/conversations/{group}/messages");
-    let post = async |text: &str| {
-        alice
-            .rest
-            .answer("POST", &path, Some(json!({"text": text})), Some(&key))
-            .await
-            .unwrap()
-    };
-    let first = post("once").await;
-    assert_eq!(first.status, 201);
-    let message = first.json()["data"].clone();
-    let again = post("once").await;
-    assert_eq!((again.status, &again.json()["data"]), (200, &message));
-    let other = post("twice").await;
-    assert_eq!(
-        (other.status, &other.json()["error"]["code"]),
-        (409, &json!("idempotency_conflict"))
-    );
-
-    let data = json!({"conversation": group, "text": "once"});
-    let same = |reply: &Value| {
-        assert_eq!(
-            (&reply["message"]["id"], &reply["message"]["seq"]),
-            (&message["id"], &message["seq"])
-        )
-    };
-    let at_alice = alice.connect(&server).await;
-    same(
-        &at_alice
-            .request_as(&key, "message:send", data.clone())
-            .await
-            .unwrap(),
-    );
-    drop(at_alice);
-    let at_alice = alice.connect(&server).await;
-    same(
-        &at_alice
-            .request_as(&key, "message:send", data.clone())
-            .await
-            .unwrap(),
-    );
-    let conflict = at_alice
-        .request_as(
-            &key,
-            "message:send",
-            json!({"conversation": group, "text": "twice"}),
-        )
-        .await;
-    assert_eq!(conflict.unwrap_err().code, "idempotency_conflict");
-
-    // An edit has a key of its own, and the send's repeat shows the message as it is.
-    let edit = new_key();
-    let change = json!({"message": message["id"], "text": "once, edited"});
-    let edited = at_alice
-        .request_as(&edit, "message:edit", change.clone())
-        .await
-        .unwrap();
-    let repeated = at_alice
-        .request_as(&edit, "message:edit", change.clone())
-        .await
-        .unwrap();
-    assert_eq!(repeated["message"]["editCount"], 1);
-    assert_eq!(repeated["message"]["rev"], edited["message"]["rev"]);
-
-    server.kill9();
-    server.restart().await;
-    let at_alice = alice.connect(&server).await;
-    same(
-        &at_alice
-            .request_as(&key, "message:send", data)
-            .await
-            .unwrap(),
-    );
-    let repeated = at_alice
-        .request_as(&edit, "message:edit", change)
-        .await
-        .unwrap();
-    assert_eq!(repeated["message"]["editCount"], 1);
-    assert_eq!(post("once").await.status, 200);
-    let rows = alice.history(&group).await;
-    assert_eq!((rows.len(), &rows[0]["text"]), (1, &json!("once, edited")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

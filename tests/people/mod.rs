@@ -3,6 +3,7 @@
 mod accounts;
 mod conversations;
 mod history_pages;
+mod keys;
 mod marks;
 mod membership;
 mod messages;

@@ -5,6 +5,16 @@ use serde_json::{Value, json};
 use crate::harness::account::id_of;
 use crate::harness::{Account, Server, Socket, eventually, new_key};
 
+/// How many chose `emoji`.
+fn count(reactions: &Value, emoji: &str) -> u64 {
+    let listed = reactions
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|listed| listed["emoji"] == emoji);
+    listed.map_or(0, |listed| listed["count"].as_u64().unwrap())
+}
+
 async fn react(socket: &Socket, kind: &str, message: &str, emoji: &str) -> Value {
     socket
         .request_as(
@@ -28,14 +38,6 @@ async fn reactions_are_counted_and_told() {
 
     let reply = react(&at_bob, "message:react", &id, "🍰").await;
     assert_eq!(reply["message"], id.as_str());
-    let count = |reactions: &Value, emoji: &str| {
-        let listed = reactions
-            .as_array()
-            .unwrap()
-            .iter()
-            .find(|listed| listed["emoji"] == emoji);
-        listed.map_or(0, |listed| listed["count"].as_u64().unwrap())
-    };
     assert_eq!(count(&reply["reactions"], "🍰"), 1);
     let event = at_alice.event_of("message:reactions", &group).await;
     assert_eq!(
@@ -52,6 +54,18 @@ async fn reactions_are_counted_and_told() {
         json!([{"user": bob.id, "emoji": "🍰", "on": true}])
     );
 
+    at_alice.expect_no_faults();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everybody_sees_the_counts_and_which_are_theirs() {
+    let server = Server::start().await;
+    let alice = Account::register(&server, "alice").await;
+    let bob = Account::register(&server, "bob").await;
+    let group = alice.group(&[&bob]).await;
+    let at_bob = bob.connect(&server).await;
+    let id = id_of(&alice.say(&group, "cake?").await);
+    react(&at_bob, "message:react", &id, "🍰").await;
     alice
         .rest
         .post(&format!("/messages/{id}/reactions"), json!({"emoji": "🍰"}))
@@ -98,7 +112,6 @@ async fn reactions_are_counted_and_told() {
     );
     // Never set, taken back: as it is.
     react(&at_bob, "message:unreact", &id, "🚀").await;
-    at_alice.expect_no_faults();
     at_bob.expect_no_faults();
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
@@ -10,7 +10,7 @@ use super::outcome;
 use crate::harness::account::seq_of;
 use crate::harness::rest::history;
 use crate::harness::{Account, Dice, SOON, Server, Socket, eventually, new_key};
-use crate::history::{self, Reader, access, equal, order};
+use crate::history::{self, History, Reader, access, equal, order};
 use crate::replay::entries;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -28,97 +28,39 @@ async fn kick_round(server: &Server, alice: &Account, bob: &Account, round: u64)
     let group = alice.group(&[bob]).await;
     let at_alice = Arc::new(alice.connect(server).await);
     let sending = Arc::new(bob.connect(server).await);
-    let listening = Arc::new(bob.connect(server).await);
+    let resuming = Arc::new(bob.connect(server).await);
+    let listening = bob.connect(server).await;
     let start = listening.cursor(&group).unwrap();
-    let founded = history(&alice.rest, &group).await.unwrap();
-    assert!(founded.is_empty());
-    let together = Arc::new(Barrier::new(5));
+    let cursors = json!([{"conversation": group, "epoch": start.epoch, "seq": start.seq}]);
+    let together = Arc::new(Barrier::new(4));
     let mut tasks = JoinSet::new();
-    tasks.spawn({
-        let (at_alice, group, together) =
-            (Arc::clone(&at_alice), group.clone(), Arc::clone(&together));
-        async move {
-            together.wait().await;
-            for at in 0..12 {
-                at_alice.say(&group, &format!("alice {at}")).await.unwrap();
-            }
-        }
-    });
-    tasks.spawn({
-        let (sending, group, together) =
-            (Arc::clone(&sending), group.clone(), Arc::clone(&together));
-        async move {
-            together.wait().await;
-            let pending: Vec<_> = (0..24)
-                .map(|at| {
-                    sending.start(
-                        "message:send",
-                        Some(&new_key()),
-                        json!({"conversation": group, "text": format!("bob {at}")}),
-                    )
-                })
-                .collect();
-            let mut refused = false;
-            for reply in pending {
-                match outcome(reply.answer().await) {
-                    Ok(_) => assert!(!refused, "accepted after a refusal for the same kick"),
-                    Err(code) => {
-                        assert_eq!(code, "not_a_member");
-                        refused = true;
-                    }
-                }
-            }
-        }
-    });
-    tasks.spawn({
-        let (resuming, group, together) = (Arc::new(bob.connect(server).await), group.clone(), Arc::clone(&together));
-        let bob = bob.clone();
-        async move {
-            together.wait().await;
-            let cursors = json!({"cursors": [{"conversation": group, "epoch": start.epoch, "seq": start.seq}]});
-            for at in 0..8 {
-                let kind = if at % 2 == 0 { "session:resume" } else { "conversations:subscribe" };
-                let reply = resuming.request(kind, cursors.clone()).await.unwrap();
-                if reply["gone"].as_array().is_some_and(|gone| !gone.is_empty()) {
-                    assert_eq!(reply["gone"][0]["reason"], "not_a_member");
-                }
-                match outcome(bob.rest.get(&format!("/conversations/{group}/messages")).await) {
-                    Ok(_) => {}
-                    Err(code) => assert_eq!(code, "not_a_member"),
-                }
-            }
-            resuming.expect_no_faults();
-        }
-    });
-    let kick = tokio::spawn({
-        let (alice, bob, group, together) = (
-            alice.clone(),
-            bob.clone(),
-            group.clone(),
-            Arc::clone(&together),
-        );
-        async move {
-            together.wait().await;
-            for _ in 0..Dice::new(round).roll(6) {
-                tokio::task::yield_now().await;
-                alice
-                    .rest
-                    .get(&format!("/conversations/{group}"))
-                    .await
-                    .unwrap();
-            }
-            alice
-                .rest
-                .delete(&format!("/conversations/{group}/participants/{}", bob.id))
-                .await
-                .unwrap();
-        }
-    });
-    together.wait().await;
+    tasks.spawn(talk(
+        Arc::clone(&at_alice),
+        group.clone(),
+        Arc::clone(&together),
+    ));
+    tasks.spawn(send(
+        Arc::clone(&sending),
+        group.clone(),
+        Arc::clone(&together),
+    ));
+    tasks.spawn(come_back(
+        Arc::clone(&resuming),
+        bob.clone(),
+        group.clone(),
+        cursors.clone(),
+        Arc::clone(&together),
+    ));
+    tasks.spawn(kick(
+        alice.clone(),
+        bob.id.clone(),
+        group.clone(),
+        round,
+        together,
+    ));
     while let Some(done) = tasks.join_next().await {
         done.unwrap();
     }
-    kick.await.unwrap();
     let after = alice.say(&group, "after the kick").await;
     at_alice.reaches(&group, seq_of(&after)).await;
     listening.event_of("participant:removed", &group).await;
@@ -133,13 +75,9 @@ async fn kick_round(server: &Server, alice: &Account, bob: &Account, round: u64)
         outcome(sending.say(&group, "me again").await),
         Err("not_a_member".into())
     );
-    let back = Socket::open(
-        server.address(),
-        &bob.access,
-        json!([{"conversation": group, "epoch": start.epoch, "seq": start.seq}]),
-    )
-    .await
-    .unwrap();
+    let back = Socket::open(server.address(), &bob.access, cursors)
+        .await
+        .unwrap();
     assert_eq!(back.gone(), [group.as_str()]);
     listening.request("session:ping", json!({})).await.unwrap();
 
@@ -151,21 +89,102 @@ async fn kick_round(server: &Server, alice: &Account, bob: &Account, round: u64)
         conversation: group.clone(),
         entries: entries(&socket.log(&group)),
     };
-    let readers = [
+    let readers = vec![
         reader("alice", alice, &at_alice),
         reader("bob listening", bob, &listening),
         reader("bob sending", bob, &sending),
     ];
     history::none(&access::check(&log, &stays, &readers));
-    history::none(&order::check(&history::History {
+    history::none(&order::check(&History {
         attempts: Vec::new(),
-        readers: readers.to_vec(),
+        readers,
     }));
     let fresh = history(&alice.rest, &group).await.unwrap();
-    history::none(&equal::check(&founded, &log, &fresh));
-    for socket in [&at_alice, &sending, &listening] {
+    history::none(&equal::check(&[], &log, &fresh));
+    for socket in [&*at_alice, &sending, &resuming, &listening] {
         socket.expect_no_faults();
     }
+}
+
+async fn talk(socket: Arc<Socket>, group: String, together: Arc<Barrier>) {
+    together.wait().await;
+    for at in 0..12 {
+        socket.say(&group, &format!("alice {at}")).await.unwrap();
+    }
+}
+
+/// Sends without waiting: what came before the kick is accepted, nothing after it.
+async fn send(socket: Arc<Socket>, group: String, together: Arc<Barrier>) {
+    together.wait().await;
+    let pending: Vec<_> = (0..24)
+        .map(|at| {
+            let data = json!({"conversation": group, "text": format!("bob {at}")});
+            socket.start("message:send", Some(&new_key()), data)
+        })
+        .collect();
+    let mut refused = false;
+    for reply in pending {
+        match outcome(reply.answer().await) {
+            Ok(_) => assert!(!refused, "accepted after a refusal for the same kick"),
+            Err(code) => {
+                assert_eq!(code, "not_a_member");
+                refused = true;
+            }
+        }
+    }
+}
+
+/// Resumes, subscribes and reads the history, again and again.
+async fn come_back(
+    socket: Arc<Socket>,
+    bob: Account,
+    group: String,
+    cursors: Value,
+    together: Arc<Barrier>,
+) {
+    together.wait().await;
+    for at in 0..8 {
+        let kind = if at % 2 == 0 {
+            "session:resume"
+        } else {
+            "conversations:subscribe"
+        };
+        let reply = socket
+            .request(kind, json!({"cursors": cursors}))
+            .await
+            .unwrap();
+        if let Some(gone) = reply["gone"].as_array().and_then(|gone| gone.first()) {
+            assert_eq!(gone["reason"], "not_a_member");
+        }
+        let read = outcome(
+            bob.rest
+                .get(&format!("/conversations/{group}/messages"))
+                .await,
+        );
+        assert!(
+            read.as_ref()
+                .err()
+                .is_none_or(|code| code == "not_a_member"),
+            "{read:?}"
+        );
+    }
+}
+
+/// Removes Bob, a bit later in each round.
+async fn kick(alice: Account, bob: String, group: String, round: u64, together: Arc<Barrier>) {
+    together.wait().await;
+    for _ in 0..Dice::new(round).roll(6) {
+        alice
+            .rest
+            .get(&format!("/conversations/{group}"))
+            .await
+            .unwrap();
+    }
+    alice
+        .rest
+        .delete(&format!("/conversations/{group}/participants/{bob}"))
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,151 +15,139 @@ async fn code_after(server: &Server, alice: &Account, bytes: &[u8]) -> u16 {
     raw.close_code().await
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn broken_frames_close_with_the_code_that_says_why() {
-    let server = Server::start().await;
-    let alice = Account::register(&server, "alice").await;
-    let whole = |frame: Frame| frame.bytes();
-    let text = |payload: &[u8]| Frame::new(TEXT, payload);
-    let then = |first: Frame, second: Frame| [first.bytes(), second.bytes()].concat();
-    let header = |bytes: &[u8]| bytes.to_vec();
-    let cases: Vec<(&str, Vec<u8>, u16)> = vec![
+/// What is sent, and the code that it must be closed with.
+type Case = (&'static str, Vec<u8>, u16);
+
+fn text(payload: &[u8]) -> Frame {
+    Frame::new(TEXT, payload)
+}
+
+fn close(code: u16) -> Frame {
+    Frame::new(CLOSE, code.to_be_bytes())
+}
+
+fn then(first: &Frame, second: &Frame) -> Vec<u8> {
+    [first.bytes(), second.bytes()].concat()
+}
+
+fn wrong_headers() -> Vec<Case> {
+    let ping = Frame::new(PING, *b"x");
+    let hello = *b"\0\0\0\0hello";
+    let lengths = |announced: &[u8]| [&[0x81], announced, &hello].concat();
+    let mut cases = vec![
         (
             "unmasked",
-            whole(text(PING_FRAME.as_bytes()).unmasked()),
+            text(PING_FRAME.as_bytes()).unmasked().bytes(),
             1002,
         ),
-        (
-            "unmasked ping",
-            whole(Frame::new(PING, *b"x").unmasked()),
-            1002,
-        ),
-        ("rsv1", whole(text(b"{}").reserved(0x40)), 1002),
-        ("rsv2", whole(text(b"{}").reserved(0x20)), 1002),
-        ("rsv3", whole(text(b"{}").reserved(0x10)), 1002),
-        ("opcode 3", whole(Frame::new(0x3, *b"x")), 1002),
-        ("opcode 11", whole(Frame::new(0xb, *b"x")), 1002),
-        (
-            "fragmented ping",
-            whole(Frame::new(PING, *b"x").unfinished()),
-            1002,
-        ),
-        (
-            "fragmented close",
-            whole(Frame::new(CLOSE, 1000_u16.to_be_bytes()).unfinished()),
-            1002,
-        ),
+        ("unmasked ping", ping.clone().unmasked().bytes(), 1002),
+        ("fragmented ping", ping.unfinished().bytes(), 1002),
+        ("fragmented close", close(1000).unfinished().bytes(), 1002),
         (
             "ping of 126 bytes",
-            whole(Frame::new(PING, vec![b'x'; 126])),
+            Frame::new(PING, vec![b'x'; 126]).bytes(),
             1002,
         ),
         (
             "continuation of nothing",
-            whole(Frame::new(CONTINUATION, *b"x")),
+            Frame::new(CONTINUATION, *b"x").bytes(),
             1002,
         ),
         (
             "text within text",
-            then(text(b"{").unfinished(), text(b"{}")),
+            then(&text(b"{").unfinished(), &text(b"{}")),
             1002,
         ),
-        ("close with one byte", whole(Frame::new(CLOSE, *b"x")), 1002),
-        (
-            "close with code 1005",
-            whole(Frame::new(CLOSE, 1005_u16.to_be_bytes())),
-            1002,
-        ),
-        (
-            "close with code 999",
-            whole(Frame::new(CLOSE, 999_u16.to_be_bytes())),
-            1002,
-        ),
-        (
-            "close with a reason that is not UTF-8",
-            whole(Frame::new(CLOSE, [0x03, 0xe8, 0xff, 0xfe])),
-            1007,
-        ),
-        (
-            "text that is not UTF-8",
-            whole(text(&[b'"', 0xc3, 0x28, b'"'])),
-            1007,
-        ),
-        (
-            "a surrogate in UTF-8",
-            whole(text(&[b'"', 0xed, 0xa0, 0x80, b'"'])),
-            1007,
-        ),
-        (
-            "overlong UTF-8",
-            whole(text(&[b'"', 0xc0, 0xaf, b'"'])),
-            1007,
-        ),
-        (
-            "UTF-8 cut at the end",
-            whole(text(&[b'"', 0xf0, 0x9f, 0x98])),
-            1007,
-        ),
-        (
-            "UTF-8 broken over fragments",
-            then(
-                text(&[b'"', 0xf0, 0x9f]).unfinished(),
-                Frame::new(CONTINUATION, *b"xx"),
-            ),
-            1007,
-        ),
-        (
-            "16-bit length for 5 bytes",
-            header(&[0x81, 0xfe, 0, 5, 0, 0, 0, 0, b'h', b'e', b'l', b'l', b'o']),
-            1002,
-        ),
+        ("16-bit length for 5 bytes", lengths(&[0xfe, 0, 5]), 1002),
         (
             "64-bit length for 5 bytes",
-            header(&[
-                0x81, 0xff, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, b'h', b'e', b'l', b'l', b'o',
-            ]),
+            lengths(&[0xff, 0, 0, 0, 0, 0, 0, 0, 5]),
             1002,
         ),
         (
             "a length with the highest bit",
-            header(&[0x81, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+            lengths(&[0xff, 0x80, 0, 0, 0, 0, 0, 0, 0]),
             1002,
         ),
         (
-            "a frame of 128 KiB + 1",
-            whole(text(&vec![b' '; 128 * 1024 + 1])),
-            1009,
-        ),
-        (
             "the announcement of 2^62 bytes",
-            header(&[0x81, 0xff, 0x40, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+            lengths(&[0xff, 0x40, 0, 0, 0, 0, 0, 0, 0]),
             1009,
-        ),
-        (
-            "a message of 256 KiB + 1",
-            [
-                text(&vec![b' '; 100 * 1024]).unfinished().bytes(),
-                Frame::new(CONTINUATION, vec![b' '; 100 * 1024])
-                    .unfinished()
-                    .bytes(),
-                Frame::new(CONTINUATION, vec![b' '; 56 * 1024 + 1]).bytes(),
-            ]
-            .concat(),
-            1009,
-        ),
-        (
-            "binary on a JSON socket",
-            whole(Frame::new(BINARY, PING_FRAME)),
-            1003,
-        ),
-        (
-            "an honest close",
-            whole(Frame::new(CLOSE, 1000_u16.to_be_bytes())),
-            1000,
         ),
     ];
+    for bits in [0x10, 0x20, 0x40] {
+        cases.push(("a reserved bit", text(b"{}").reserved(bits).bytes(), 1002));
+    }
+    for opcode in (0x3..=0x7).chain(0xb..=0xf) {
+        cases.push(("an unknown opcode", Frame::new(opcode, *b"x").bytes(), 1002));
+    }
+    cases
+}
+
+fn wrong_payloads() -> Vec<Case> {
+    let spaces = |length: usize| vec![b' '; length];
+    let more = |length: usize| Frame::new(CONTINUATION, spaces(length));
+    let in_three = [
+        text(&spaces(100 * 1024)).unfinished().bytes(),
+        more(100 * 1024).unfinished().bytes(),
+        more(56 * 1024 + 1).bytes(),
+    ];
+    let cut = text(&[b'"', 0xf0, 0x9f]).unfinished();
+    vec![
+        (
+            "close with one byte",
+            Frame::new(CLOSE, *b"x").bytes(),
+            1002,
+        ),
+        ("close with code 1005", close(1005).bytes(), 1002),
+        ("close with code 999", close(999).bytes(), 1002),
+        (
+            "a reason that is not UTF-8",
+            Frame::new(CLOSE, [0x03, 0xe8, 0xff, 0xfe]).bytes(),
+            1007,
+        ),
+        ("an honest close", close(1000).bytes(), 1000),
+        (
+            "text that is not UTF-8",
+            text(b"\"\xc3\x28\"").bytes(),
+            1007,
+        ),
+        (
+            "a surrogate in UTF-8",
+            text(b"\"\xed\xa0\x80\"").bytes(),
+            1007,
+        ),
+        ("overlong UTF-8", text(b"\"\xc0\xaf\"").bytes(), 1007),
+        (
+            "UTF-8 cut at the end",
+            text(b"\"\xf0\x9f\x98").bytes(),
+            1007,
+        ),
+        (
+            "UTF-8 broken over fragments",
+            then(&cut, &Frame::new(CONTINUATION, *b"xx")),
+            1007,
+        ),
+        (
+            "a frame of 128 KiB + 1",
+            text(&spaces(128 * 1024 + 1)).bytes(),
+            1009,
+        ),
+        ("a message of 256 KiB + 1", in_three.concat(), 1009),
+        (
+            "binary on a JSON socket",
+            Frame::new(BINARY, PING_FRAME).bytes(),
+            1003,
+        ),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn broken_frames_close_with_the_code_that_says_why() {
+    let server = Server::start().await;
+    let alice = Account::register(&server, "alice").await;
     let bystander = alice.connect(&server).await;
-    for (what, bytes, expected) in cases {
+    for (what, bytes, expected) in wrong_headers().into_iter().chain(wrong_payloads()) {
         let code = code_after(&server, &alice, &bytes).await;
         assert_eq!(code, expected, "{what}");
     }

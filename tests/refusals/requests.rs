@@ -63,240 +63,91 @@ async fn broken_bodies_are_refused() {
     lives(&server).await;
 }
 
+/// The field that must be named, the request, its body. `+` adds to a body that is
+/// right, `<n>` stands for n letters, GROUP and MESSAGE for ids.
+const WRONG_FIELDS: &str = r#"
+role           POST /auth/register                     +{"role": "admin"}
+isAdmin        POST /auth/register                     +{"isAdmin": true}
+username       POST /auth/register                     +{"username": "no spaces"}
+username       POST /auth/register                     +{"username": "x"}
+username       POST /auth/register                     +{"username": "<33>"}
+username       POST /auth/register                     +{"username": "ünicode"}
+username       POST /auth/register                     +{"username": "all"}
+username       POST /auth/register                     +{"username": 7}
+email          POST /auth/register                     +{"email": "nowhere"}
+password       POST /auth/register                     +{"password": "short"}
+password       POST /auth/register                     +{"password": "<129>"}
+password       POST /auth/login                        {"login": "alice"}
+remember       POST /auth/login                        {"login": "a", "password": "b", "remember": true}
+refreshToken   POST /auth/refresh                      {}
+role           PATCH /users/me                         {"role": "admin"}
+verified       PATCH /users/me                         {"verified": true}
+displayName    PATCH /users/me                         {"displayName": ""}
+displayName    PATCH /users/me                         {"displayName": "<65>"}
+kind           POST /conversations                     {"kind": "room", "title": "x"}
+kind           POST /conversations                     {"title": "x"}
+owner          POST /conversations                     {"kind": "group", "title": "x", "owner": "y"}
+slug           POST /conversations                     {"kind": "channel", "title": "x"}
+slug           POST /conversations                     {"kind": "channel", "title": "x", "slug": "No Slug"}
+participantIds POST /conversations                     {"kind": "group", "title": "x", "participantIds": ["alice"]}
+text           POST /conversations/GROUP/messages      {}
+text           POST /conversations/GROUP/messages      {"text": 7}
+author         POST /conversations/GROUP/messages      {"text": "x", "author": "y"}
+seq            POST /conversations/GROUP/messages      {"text": "x", "seq": 1}
+type           POST /conversations/GROUP/messages      {"text": "x", "type": "hologram"}
+seq            POST /conversations/GROUP/read          {"seq": "1"}
+seq            POST /conversations/GROUP/read          {"seq": -1}
+role           POST /conversations/GROUP/participants  {"userIds": [], "role": "emperor"}
+rev            PATCH /messages/MESSAGE                 {"text": "x", "rev": 1}
+text           PATCH /messages/MESSAGE                 {"text": ""}
+count          POST /messages/MESSAGE/reactions        {"emoji": "x", "count": 5}
+"#;
+
+/// One line of the table: field, method, path, body.
+fn wrong_field(line: &str) -> (&str, &str, &str, Value) {
+    let (field, rest) = line.split_once(' ').unwrap();
+    let (method, rest) = rest.trim_start().split_once(' ').unwrap();
+    let (path, body) = rest.split_once(' ').unwrap();
+    let mut body = body.trim().to_owned();
+    for letters in [33, 65, 129] {
+        body = body.replace(&format!("<{letters}>"), &"x".repeat(letters));
+    }
+    let Some(added) = body.strip_prefix('+') else {
+        return (field, method, path, serde_json::from_str(&body).unwrap());
+    };
+    let mut whole =
+        json!({"username": "bobby", "email": "bobby@example.org", "password": PASSWORD});
+    let added: Value = serde_json::from_str(added).unwrap();
+    for (name, value) in added.as_object().unwrap() {
+        whole[name] = value.clone();
+    }
+    (field, method, path, whole)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_and_missing_fields_are_named() {
     let server = Server::start().await;
     let alice = Account::register(&server, "alice").await;
     let group = alice.group(&[]).await;
     let said = alice.say(&group, "x").await;
-    let message = format!("/messages/{}", said["id"].as_str().unwrap());
-    let nobody = server.rest();
-    let registration = |field: &str, value: Value| {
-        let mut body =
-            json!({"username": "bobby", "email": "bobby@example.org", "password": PASSWORD});
-        body[field] = value;
-        body
-    };
-    let cases: Vec<(&str, String, Value, &str)> = vec![
-        (
-            "POST",
-            "/auth/register".into(),
-            registration("role", json!("admin")),
-            "role",
-        ),
-        (
-            "POST",
-            "/auth/register".into(),
-            registration("isAdmin", json!(true)),
-            "isAdmin",
-        ),
-        (
-            "POST",
-            "/auth/register".into(),
-            registration("username", json!("no spaces")),
-            "username",
-        ),
-        (
-            "POST",
-            "/auth/register".into(),
-            registration("username", json!("x")),
-            "username",
-        ),
-        (
-            "POST",
-            "/auth/register".into(),
-            registration("username", json!("x".repeat(33))),
-            "username",
-        ),
-        (
-            "POST",
-            "/auth/register".into(),
-            registration("username", json!("ünicode")),
-            "username",
-        ),
-        (
-            "POST",
-            "/auth/register".into(),
-            registration("username", json!("all")),
-            "username",
-        ),
-        (
-            "POST",
-            "/auth/register".into(),
-            registration("email", json!("nowhere")),
-            "email",
-        ),
-        (
-            "POST",
-            "/auth/register".into(),
-            registration("password", json!("short")),
-            "password",
-        ),
-        (
-            "POST",
-            "/auth/register".into(),
-            registration("password", json!("x".repeat(129))),
-            "password",
-        ),
-        (
-            "POST",
-            "/auth/register".into(),
-            registration("username", json!(7)),
-            "username",
-        ),
-        (
-            "POST",
-            "/auth/login".into(),
-            json!({"login": "alice"}),
-            "password",
-        ),
-        (
-            "POST",
-            "/auth/login".into(),
-            json!({"login": "a", "password": "b", "remember": true}),
-            "remember",
-        ),
-        ("POST", "/auth/refresh".into(), json!({}), "refreshToken"),
-        (
-            "PATCH",
-            "/users/me".into(),
-            json!({"role": "admin"}),
-            "role",
-        ),
-        (
-            "PATCH",
-            "/users/me".into(),
-            json!({"verified": true}),
-            "verified",
-        ),
-        (
-            "PATCH",
-            "/users/me".into(),
-            json!({"displayName": ""}),
-            "displayName",
-        ),
-        (
-            "PATCH",
-            "/users/me".into(),
-            json!({"displayName": "x".repeat(65)}),
-            "displayName",
-        ),
-        (
-            "POST",
-            "/conversations".into(),
-            json!({"kind": "room", "title": "x"}),
-            "kind",
-        ),
-        (
-            "POST",
-            "/conversations".into(),
-            json!({"title": "x"}),
-            "kind",
-        ),
-        (
-            "POST",
-            "/conversations".into(),
-            json!({"kind": "group", "title": "x", "owner": "y"}),
-            "owner",
-        ),
-        (
-            "POST",
-            "/conversations".into(),
-            json!({"kind": "channel", "title": "x"}),
-            "slug",
-        ),
-        (
-            "POST",
-            "/conversations".into(),
-            json!({"kind": "channel", "title": "x", "slug": "No Slug"}),
-            "slug",
-        ),
-        (
-            "POST",
-            "/conversations".into(),
-            json!({"kind": "group", "title": "x", "participantIds": ["alice"]}),
-            "participantIds",
-        ),
-        (
-            "POST",
-            format!("/conversations/{group}/messages"),
-            json!({}),
-            "text",
-        ),
-        (
-            "POST",
-            format!("/conversations/{group}/messages"),
-            json!({"text": "x", "author": "y"}),
-            "author",
-        ),
-        (
-            "POST",
-            format!("/conversations/{group}/messages"),
-            json!({"text": "x", "seq": 1}),
-            "seq",
-        ),
-        (
-            "POST",
-            format!("/conversations/{group}/messages"),
-            json!({"text": 7}),
-            "text",
-        ),
-        (
-            "POST",
-            format!("/conversations/{group}/messages"),
-            json!({"text": "x", "type": "hologram"}),
-            "type",
-        ),
-        (
-            "POST",
-            format!("/conversations/{group}/read"),
-            json!({"seq": "1"}),
-            "seq",
-        ),
-        (
-            "POST",
-            format!("/conversations/{group}/read"),
-            json!({"seq": -1}),
-            "seq",
-        ),
-        (
-            "POST",
-            format!("/conversations/{group}/participants"),
-            json!({"userIds": [alice.id], "role": "emperor"}),
-            "role",
-        ),
-        (
-            "PATCH",
-            message.clone(),
-            json!({"text": "x", "rev": 1}),
-            "rev",
-        ),
-        ("PATCH", message.clone(), json!({"text": ""}), "text"),
-        (
-            "POST",
-            format!("{message}/reactions"),
-            json!({"emoji": "👍", "count": 5}),
-            "count",
-        ),
-    ];
-    for (method, path, body, field) in cases {
+    for line in WRONG_FIELDS.lines().filter(|line| !line.is_empty()) {
+        let (field, method, path, body) = wrong_field(line);
+        let path = path
+            .replace("GROUP", &group)
+            .replace("MESSAGE", said["id"].as_str().unwrap());
         let rest = if path.starts_with("/auth") {
-            &nobody
+            server.rest()
         } else {
-            &alice.rest
+            alice.rest.clone()
         };
-        let shown = format!(
-            "{method} {path} {}",
-            &body.to_string().chars().take(120).collect::<String>()
-        );
         let refusal = rest
             .call(method, &path, Some(body), None)
             .await
-            .expect_err(&shown);
+            .expect_err(line);
         assert_eq!(
             (refusal.status, refusal.code.as_str()),
             (422, "invalid_request"),
-            "{shown}: {refusal:?}"
+            "{line}: {refusal:?}"
         );
         let details = refusal.error["details"]
             .as_object()
@@ -304,7 +155,7 @@ async fn unknown_and_missing_fields_are_named() {
             .unwrap_or_default();
         assert!(
             details.keys().any(|named| named.starts_with(field)),
-            "{shown}: {refusal:?}"
+            "{line}: {refusal:?}"
         );
         assert_eq!(refusal.error["retryable"], false);
     }
