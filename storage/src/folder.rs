@@ -143,3 +143,18 @@ fn io(doing: &'static str, path: &Path, source: std::io::Error) -> OpenError {
         source,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_taken_once_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = take(folder.path()).unwrap();
+        let second = take(folder.path());
+        assert!(matches!(second, Err(OpenError::Locked(_))));
+        drop(lock);
+        take(folder.path()).unwrap();
+    }
+}

@@ -92,7 +92,7 @@ impl Health {
 /// Takes requests until the queue is closed and empty.
 pub(super) fn run(queue: &Queue<Request>, health: &Health, disk: &mut dyn Disk) {
     let _guard = Guard { queue, health };
-    let patience = Duration::from_millis(STORE_PROBE_MS);
+    let patience = Some(Duration::from_millis(STORE_PROBE_MS));
     loop {
         match queue.take(COMMITTER_QUEUE_MAX, COMMIT_BYTES_MAX, patience) {
             Taken::Items(requests) => {

@@ -112,7 +112,7 @@ fn after_a_write_error_everything_is_refused_and_it_is_unready() {
         fails: Some("planted"),
         ..Plate::default()
     };
-    let taken = |queue: &Queue<Request>| match queue.take(9, 9, Duration::ZERO) {
+    let taken = |queue: &Queue<Request>| match queue.take(9, 9, Some(Duration::ZERO)) {
         Taken::Items(items) => items,
         Taken::Idle | Taken::Closed => Vec::new(),
     };
@@ -129,6 +129,30 @@ fn after_a_write_error_everything_is_refused_and_it_is_unready() {
     commit(taken(&queue), &health, &mut plate);
     assert!(matches!(seen(outcome), Err(StoreError::Unavailable(_))));
     assert_eq!(plate.commits, 1, "not even tried");
+}
+
+#[test]
+fn what_rests_on_a_batch_that_failed_is_unknown_too() {
+    let name = || key(Table::Claims, &[b"name"]);
+    let decide = |change| {
+        let decision: Decision = Box::new(move |_| Ok(vec![change]));
+        let keys = vec![name()];
+        Work::Decide { keys, decision }
+    };
+    let set = decide(Change::Set("mine".into()));
+    // The repeat of a write, and a decision that saw what is not durable.
+    let works = vec![put(1), put(1), set, decide(Change::Keep)];
+    let (queue, outcomes) = queue_of(works);
+    queue.close();
+    let mut plate = Plate {
+        fails: Some("planted"),
+        ..Plate::default()
+    };
+    run(&queue, &Health::new(), &mut plate);
+    for outcome in outcomes {
+        let outcome = seen(outcome);
+        assert!(matches!(outcome, Err(StoreError::OutcomeUnknown(_))));
+    }
 }
 
 #[test]

@@ -74,13 +74,22 @@ impl<T> Queue<T> {
     }
 
     /// Takes what waits, up to `items_max` and about `bytes_max`; waits for
-    /// something at most `patience`.
-    pub(super) fn take(&self, items_max: usize, bytes_max: usize, patience: Duration) -> Taken<T> {
+    /// something at most `patience`, without one for ever.
+    pub(super) fn take(
+        &self,
+        items_max: usize,
+        bytes_max: usize,
+        patience: Option<Duration>,
+    ) -> Taken<T> {
         let mut state = self.state.lock();
         while state.items.is_empty() {
             if state.is_closed {
                 return Taken::Closed;
             }
+            let Some(patience) = patience else {
+                self.filled.wait(&mut state);
+                continue;
+            };
             let waited = self.filled.wait_for(&mut state, patience);
             if waited.timed_out() && state.items.is_empty() && !state.is_closed {
                 return Taken::Idle;
@@ -126,7 +135,7 @@ mod tests {
     use super::*;
 
     fn taken(queue: &Queue<u8>) -> Option<Vec<u8>> {
-        match queue.take(2, 100, Duration::ZERO) {
+        match queue.take(2, 100, Some(Duration::ZERO)) {
             Taken::Items(items) => Some(items),
             Taken::Idle => Some(Vec::new()),
             Taken::Closed => None,

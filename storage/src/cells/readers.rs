@@ -2,10 +2,9 @@
 //! one of them and never a worker of the runtime.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use fanfare_engine::port::StoreError;
-use fanfare_protocol::limits::STORE_PROBE_MS;
 use tokio::sync::oneshot;
 
 use super::queue::{Queue, Taken};
@@ -21,16 +20,9 @@ pub(super) struct Read {
 
 /// Reads until the queue is closed and empty; `view` opens a view.
 pub(super) fn run<V: View>(queue: &Queue<Read>, view: impl Fn() -> V) {
-    let patience = Duration::from_millis(STORE_PROBE_MS);
-    loop {
-        match queue.take(1, usize::MAX, patience) {
-            Taken::Items(reads) => {
-                for read in reads {
-                    carry_out(read, &view());
-                }
-            }
-            Taken::Idle => {}
-            Taken::Closed => return,
+    while let Taken::Items(reads) = queue.take(1, usize::MAX, None) {
+        for read in reads {
+            carry_out(read, &view());
         }
     }
 }

@@ -33,8 +33,8 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Stages a request, wholly or not at all; says whether it changes
-    /// anything.
+    /// Stages a request, wholly or not at all; says whether it rests on a
+    /// change, its own or one staged before it.
     pub(super) fn add(&mut self, work: Work) -> Result<bool, StoreError> {
         match work {
             Work::Write(writes) => self.add_writes(writes),
@@ -47,7 +47,7 @@ impl<'a> Stage<'a> {
                 let mut is_changed = false;
                 for (key, change) in keys.into_iter().zip(changes) {
                     is_changed |= match change {
-                        Change::Keep => false,
+                        Change::Keep => self.cells.get(&key).is_some_and(|cell| cell.is_changed),
                         Change::Set(value) => self.set(key, Some(value)),
                         Change::Remove => self.set(key, None),
                     };

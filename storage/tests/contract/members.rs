@@ -74,6 +74,7 @@ pub async fn pages_go_on_where_they_ended(ports: Ports) {
             .await
             .unwrap();
         let Some(last) = page.last() else { break };
+        assert!(page.iter().all(|row| Some(row.conversation) > after));
         after = Some(last.conversation);
         seen += page.len();
     }
