@@ -24,6 +24,7 @@ mod tests;
 mod tick;
 
 pub use activation::{AdoptError, Adopted, Found, adopt};
+pub use apply::own_mark;
 pub use flight::{Batch, Outcome, Published, PublishedRow};
 pub use machine::{Input, Now, Output, Room};
 pub use state::{Needs, RoomState};

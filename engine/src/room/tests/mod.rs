@@ -1,3 +1,10 @@
-//! Tests of the room.
+//! Tests of the room: tables, then properties.
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 mod activation;
+mod ask;
+mod commands;
+mod keys;
+mod refusals;
+mod store;
+mod world;
