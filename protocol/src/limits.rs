@@ -334,7 +334,20 @@ pub const SEED_WRITES_AT_ONCE: usize = 512;
 pub const SEED_TOKEN_S: u64 = 24 * 3600;
 /// How often a long command says how far it is.
 pub const PROGRESS_MS: u64 = 1000;
+/// How often samples of histograms are folded, asked for or not.
+pub const METRICS_FOLD_MS: u64 = 5000;
 /// Times a command is given to the next room when one falls asleep.
 pub const HAND_BACKS_MAX: usize = 50;
 /// Pause before each.
 pub const HAND_BACK_MS: u64 = 20;
+/// Frames over the rate that are refused before a session is closed.
+pub const FRAME_STRIKES_MAX: usize = 100;
+/// Pause before a cursor is placed again whose owner was changing.
+pub const LATER_MS: u64 = 500;
+/// Pause before a new membership is subscribed while an older subscription
+/// is still being written to its end.
+pub const ADDED_AGAIN_MS: u64 = 100;
+/// How often.
+pub const ADDED_TRIES_MAX: u8 = 100;
+/// Fan-out shards of one node (a relay keeps one bit for each).
+pub const SHARDS_MAX: usize = 64;

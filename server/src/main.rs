@@ -1,1 +1,59 @@
-fn main() {}
+//! The `fanfare` binary: reads the configuration, wires the parts, starts
+//! and stops them. No rules live here.
+
+mod args;
+mod config;
+mod keys;
+mod open;
+mod seed;
+mod serve;
+mod telemetry;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, anyhow};
+use clap::Parser as _;
+
+use args::{Command, CommandLine};
+use config::Config;
+
+fn main() -> ExitCode {
+    match run(&CommandLine::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nothing can be done where even stderr is gone.
+            writeln!(std::io::stderr(), "fanfare: {error:#}").ok();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(line: &CommandLine) -> anyhow::Result<()> {
+    let variables = std::env::vars_os().filter_map(|(name, value)| {
+        Some((
+            name.into_string().ok()?,
+            value.to_string_lossy().into_owned(),
+        ))
+    });
+    let folder = std::env::current_dir().context("cannot tell the current folder")?;
+    let config = Config::load(&line.settings, variables, &folder)?;
+    telemetry::log(&config.log).map_err(|error| anyhow!(error))?;
+    match line.command.as_ref().unwrap_or(&Command::Serve) {
+        Command::Config => {
+            let text = config.to_toml()?;
+            let mut out = std::io::stdout().lock();
+            out.write_all(text.as_bytes())
+                .context("cannot print the configuration")
+        }
+        Command::Serve => runtime()?.block_on(serve::serve(config)),
+        Command::Seed(wish) => runtime()?.block_on(seed::seed(&config, wish)),
+    }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
+}

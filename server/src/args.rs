@@ -1,0 +1,112 @@
+//! The command line. Every setting is also a configuration key and a
+//! `FANFARE_…` variable; see [`crate::config`].
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// What was asked on the command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "fanfare",
+    version,
+    about = "Fanfare: people talk, durably, from one command",
+    after_help = "Settings come from defaults, then the file, then FANFARE_… variables, \
+                  then flags; docs/configuration.md lists all of them."
+)]
+pub struct CommandLine {
+    #[command(flatten)]
+    pub settings: Settings,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What to do; without any: serve.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start the server (the default)
+    Serve,
+    /// Print the effective configuration as TOML, without secrets
+    Config,
+    /// Make users and conversations in the data of a stopped server
+    Seed(Seed),
+}
+
+/// Settings that are also configuration keys.
+#[derive(Debug, Default, Args)]
+pub struct Settings {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, global = true, value_name = "ADDR:PORT")]
+    pub listen: Option<String>,
+    /// Folder of the data, made if it does not exist
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data: Option<String>,
+    /// Where to remember: embedded or cql
+    #[arg(long, global = true, value_name = "STORE")]
+    pub store: Option<String>,
+    /// Nodes of the CQL cluster
+    #[arg(long, global = true, value_name = "A,B,C")]
+    pub cql_nodes: Option<String>,
+    /// Configuration file (else ./fanfare.toml if there is one)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Rate limits per user and address: on or off
+    #[arg(long, global = true, value_name = "on|off")]
+    pub rates: Option<String>,
+    /// Web origins that may connect, besides the server's own
+    #[arg(long, global = true, value_name = "URL,URL")]
+    pub origins: Option<String>,
+    /// Networks of proxies whose word on client addresses is taken
+    #[arg(long, global = true, value_name = "NET,NET")]
+    pub trusted_proxies: Option<String>,
+    /// What to log: error, warn, info, debug or trace, also per module
+    #[arg(long = "log", global = true, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+    /// How to log: human or json
+    #[arg(long, global = true, value_name = "FORMAT")]
+    pub log_format: Option<String>,
+}
+
+impl Settings {
+    /// The flags that were given: configuration key, flag, value.
+    pub fn given(&self) -> Vec<(&'static str, &'static str, &str)> {
+        let all = [
+            ("listen", "--listen", &self.listen),
+            ("data", "--data", &self.data),
+            ("store", "--store", &self.store),
+            ("cql_nodes", "--cql-nodes", &self.cql_nodes),
+            ("rates", "--rates", &self.rates),
+            ("origins", "--origins", &self.origins),
+            (
+                "trusted_proxies",
+                "--trusted-proxies",
+                &self.trusted_proxies,
+            ),
+            ("log.level", "--log", &self.log_level),
+            ("log.format", "--log-format", &self.log_format),
+        ];
+        all.into_iter()
+            .filter_map(|(key, flag, value)| Some((key, flag, value.as_deref()?)))
+            .collect()
+    }
+}
+
+/// `fanfare seed`.
+#[derive(Debug, Args)]
+pub struct Seed {
+    /// How many users
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=9_999_999))]
+    pub users: u64,
+    /// How many conversations
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=9_999_999))]
+    pub conversations: u64,
+    /// Members of each conversation
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
+    pub members: u64,
+    /// File for one JSON line per user
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Life of the tokens in seconds (default: a day)
+    #[arg(long, value_name = "S")]
+    pub token_ttl: Option<u64>,
+}

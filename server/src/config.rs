@@ -1,0 +1,422 @@
+//! Configuration: defaults, then a file, then `FANFARE_…` variables, then
+//! flags, each overriding the one before. Unknown keys are refused.
+//! `docs/configuration.md` describes every key.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use fanfare_protocol::Limits;
+use figment::providers::Serialized;
+use figment::value::{Dict, Map, Value};
+use figment::{Figment, Metadata, Profile, Provider};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::args::Settings;
+use crate::telemetry;
+
+/// Where a configuration file lies when none is named.
+const FILE: &str = "fanfare.toml";
+/// How the variables begin.
+const PREFIX: &str = "FANFARE_";
+
+/// The effective configuration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Folder of the data.
+    pub data: PathBuf,
+    /// Where to remember.
+    pub store: Store,
+    /// Nodes of the CQL cluster.
+    pub cql_nodes: Vec<String>,
+    /// Whether users and addresses are limited in what they do per second.
+    pub rates: Switch,
+    /// Web origins that may connect, besides the server's own.
+    pub origins: Vec<String>,
+    /// Networks of proxies whose word on client addresses is taken.
+    pub trusted_proxies: Vec<String>,
+    /// Logging.
+    pub log: Log,
+    /// Limits.
+    pub limits: Limits,
+}
+
+/// A store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Store {
+    /// In the data folder, by this process alone.
+    Embedded,
+    /// ScyllaDB or another CQL server.
+    Cql,
+}
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Switch {
+    /// On.
+    On,
+    /// Off.
+    Off,
+}
+
+/// Logging, to stderr.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// What: `error`, `warn`, `info`, `debug`, `trace`, also per module
+    /// (`info,fanfare_actors=debug`).
+    pub level: String,
+    /// How.
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object per line.
+    Json,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            data: PathBuf::from("fanfare-data"),
+            store: Store::Embedded,
+            cql_nodes: Vec::new(),
+            rates: Switch::On,
+            origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            log: Log {
+                level: "info,fjall=warn,lsm_tree=warn".to_owned(),
+                format: LogFormat::Human,
+            },
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Why there is no configuration to start with.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A key that does not exist.
+    #[error("there is no setting `{key}` ({place}); docs/configuration.md lists all of them")]
+    Unknown {
+        /// The whole key.
+        key: String,
+        /// Where it stands.
+        place: String,
+    },
+    /// A file that cannot be read.
+    #[error("the configuration file {} cannot be read: {why}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// A value of the wrong sort.
+    #[error("the setting `{key}` ({place}) is wrong: {why}")]
+    Wrong {
+        /// The whole key.
+        key: String,
+        /// Where it stands.
+        place: String,
+        /// Why.
+        why: String,
+    },
+    /// A value that does not fit the others or this version.
+    #[error("the setting `{key}` is wrong: {why}")]
+    Unfit {
+        /// The whole key.
+        key: String,
+        /// Why.
+        why: String,
+    },
+}
+
+impl Config {
+    /// Reads everything there is: the file named by `--config` or
+    /// `FANFARE_CONFIG` or else `fanfare.toml` in `folder`, the variables,
+    /// the flags.
+    ///
+    /// # Errors
+    /// See [`ConfigError`]; the message names the key and where it stands.
+    pub fn load(
+        settings: &Settings,
+        variables: impl IntoIterator<Item = (String, String)>,
+        folder: &Path,
+    ) -> Result<Self, ConfigError> {
+        let known = known()?;
+        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        let mut named = settings.config.clone();
+        let mut from_variables = Vec::new();
+        for (name, value) in variables {
+            let Some(key) = name.strip_prefix(PREFIX) else {
+                continue;
+            };
+            let key = key.to_ascii_lowercase().replace("__", ".");
+            if key == "config" {
+                named.get_or_insert_with(|| PathBuf::from(&value));
+                continue;
+            }
+            from_variables.push(Layer::one(&known, &key, &value, name)?);
+        }
+        if let Some(path) = file(named, folder) {
+            figment = figment.merge(read(&path, &known)?);
+        }
+        for layer in from_variables {
+            figment = figment.merge(layer);
+        }
+        for (key, flag, value) in settings.given() {
+            figment = figment.merge(Layer::one(&known, key, value, flag.to_owned())?);
+        }
+        let config: Self = figment.extract().map_err(|error| wrong(&error))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The configuration as a file that would give it, without secrets.
+    ///
+    /// # Errors
+    /// [`ConfigError::Unfit`] for a path that TOML cannot hold.
+    pub fn to_toml(&self) -> Result<String, ConfigError> {
+        let mut shown = self.clone();
+        for list in [
+            &mut shown.cql_nodes,
+            &mut shown.origins,
+            &mut shown.trusted_proxies,
+        ] {
+            list.iter_mut().for_each(|text| *text = redacted(text));
+        }
+        toml::to_string(&shown).map_err(|error| unfit("data", error.to_string()))
+    }
+
+    /// The networks of [`Self::trusted_proxies`].
+    ///
+    /// # Errors
+    /// [`ConfigError::Unfit`] for what is no address and no network.
+    pub fn trusted_networks(&self) -> Result<Vec<IpNet>, ConfigError> {
+        let network = |text: &String| {
+            let address = text.parse::<IpAddr>().map(IpNet::from);
+            address.or_else(|_| text.parse::<IpNet>()).map_err(|_| {
+                let why = format!("`{text}` is no address and no network like 10.0.0.0/8");
+                unfit("trusted_proxies", why)
+            })
+        };
+        self.trusted_proxies.iter().map(network).collect()
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        if self.store == Store::Cql {
+            let why = "`cql` is not built into this version yet; use `embedded`";
+            return Err(unfit("store", why));
+        }
+        if !self.cql_nodes.is_empty() {
+            return Err(unfit("cql_nodes", "only for store = \"cql\""));
+        }
+        self.trusted_networks()?;
+        for origin in &self.origins {
+            let rest = origin.strip_prefix("https://");
+            let rest = rest.or_else(|| origin.strip_prefix("http://"));
+            let is_one = rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['/', '@']));
+            if !is_one {
+                let why = format!(
+                    "`{}` is no origin like https://chat.example.org",
+                    redacted(origin)
+                );
+                return Err(unfit("origins", why));
+            }
+        }
+        if let Err(error) = telemetry::filter(&self.log.level) {
+            return Err(unfit("log.level", error));
+        }
+        check_limits(&self.limits)
+    }
+}
+
+/// Limits of which none at all makes sense.
+const MAY_BE_ZERO: [&str; 12] = [
+    "password_hashes_at_once",
+    "password_hashes_waiting_max",
+    "hello_subscriptions",
+    "empty_fragments_max",
+    "body_grace_ms",
+    "reactions_gather_ms",
+    "membership_gather_ms",
+    "marks_gather_ms",
+    "unread_gather_ms",
+    "refresh_grace_ms",
+    "token_grace_ms",
+    "reconnect_spread_ms",
+];
+
+fn check_limits(limits: &Limits) -> Result<(), ConfigError> {
+    let values = Value::serialize(limits).map_err(|error| wrong(&error))?;
+    for (name, value) in values.as_dict().into_iter().flatten() {
+        if value.to_u128() == Some(0) && !MAY_BE_ZERO.contains(&name.as_str()) {
+            return Err(unfit(&format!("limits.{name}"), "must not be 0"));
+        }
+    }
+    for (less, more, low, high) in [
+        (
+            "page_default",
+            "page_max",
+            limits.page_default as u64,
+            limits.page_max as u64,
+        ),
+        (
+            "room_restart_ms_min",
+            "room_restart_ms_max",
+            limits.room_restart_ms_min,
+            limits.room_restart_ms_max,
+        ),
+        (
+            "message_text_bytes_max",
+            "body_bytes_max",
+            limits.message_text_bytes_max as u64,
+            limits.body_bytes_max as u64,
+        ),
+    ] {
+        if low > high {
+            let why = format!("must not be above limits.{more}, which is {high}");
+            return Err(unfit(&format!("limits.{less}"), why));
+        }
+    }
+    Ok(())
+}
+
+/// One setting from one place.
+struct Layer {
+    dict: Dict,
+    place: String,
+}
+
+impl Layer {
+    /// Reads `value` as what the key's default is: text, a list or a number.
+    fn one(known: &Dict, key: &str, value: &str, place: String) -> Result<Self, ConfigError> {
+        let unknown = || ConfigError::Unknown {
+            key: key.to_owned(),
+            place: place.clone(),
+        };
+        let mut keys = key.split('.');
+        let first = keys.next().and_then(|name| known.get(name));
+        let default = keys.try_fold(first.ok_or_else(unknown)?, |value, name| {
+            value.as_dict().and_then(|dict| dict.get(name))
+        });
+        let value = match default.ok_or_else(unknown)? {
+            Value::String(..) => Value::from(value),
+            Value::Array(..) => {
+                let items = value.split(',').map(str::trim);
+                Value::from(items.filter(|item| !item.is_empty()).collect::<Vec<_>>())
+            }
+            Value::Dict(..) => return Err(unknown()),
+            _ => match value.parse::<Value>() {
+                Ok(value) => value,
+                Err(never) => match never {},
+            },
+        };
+        let nested = figment::util::nest(key, value);
+        Ok(Self {
+            dict: nested.into_dict().unwrap_or_default(),
+            place,
+        })
+    }
+}
+
+impl Provider for Layer {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.place.clone())
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        Ok(Profile::Default.collect(self.dict.clone()))
+    }
+}
+
+fn known() -> Result<Dict, ConfigError> {
+    let value = Value::serialize(Config::default()).map_err(|error| wrong(&error))?;
+    Ok(value.into_dict().unwrap_or_default())
+}
+
+fn file(named: Option<PathBuf>, folder: &Path) -> Option<PathBuf> {
+    named.or_else(|| Some(folder.join(FILE)).filter(|path| path.exists()))
+}
+
+/// A file as a layer, after all its keys were found to exist.
+fn read(path: &Path, known: &Dict) -> Result<Layer, ConfigError> {
+    let cannot = |why: String| ConfigError::File {
+        path: path.to_owned(),
+        why,
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| cannot(error.to_string()))?;
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        let what = error.message();
+        let line = error.span().map_or(1, |span| {
+            let before = text.get(..span.start).unwrap_or_default();
+            before.matches('\n').count() + 1
+        });
+        cannot(format!("line {line}: {what}"))
+    })?;
+    let dict = Value::serialize(table).map_err(|error| cannot(error.to_string()))?;
+    let dict = dict.into_dict().unwrap_or_default();
+    let place = path.display().to_string();
+    all_known(&dict, known, "", &place)?;
+    Ok(Layer { dict, place })
+}
+
+fn all_known(dict: &Dict, known: &Dict, above: &str, place: &str) -> Result<(), ConfigError> {
+    for (name, value) in dict {
+        let key = format!("{above}{name}");
+        let Some(default) = known.get(name) else {
+            return Err(ConfigError::Unknown {
+                key,
+                place: place.to_owned(),
+            });
+        };
+        if let (Value::Dict(_, dict), Value::Dict(_, known)) = (value, default) {
+            all_known(dict, known, &format!("{key}."), place)?;
+        }
+    }
+    Ok(())
+}
+
+fn wrong(error: &figment::Error) -> ConfigError {
+    let place = error.metadata.as_ref();
+    ConfigError::Wrong {
+        key: error.path.join("."),
+        place: place.map_or_else(|| "defaults".to_owned(), |place| place.name.to_string()),
+        why: error.kind.to_string(),
+    }
+}
+
+fn unfit(key: &str, why: impl Into<String>) -> ConfigError {
+    ConfigError::Unfit {
+        key: key.to_owned(),
+        why: why.into(),
+    }
+}
+
+/// An address without the name and password in it.
+fn redacted(text: &str) -> String {
+    let (scheme, rest) = match text.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), text),
+    };
+    match rest.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}…@{host}"),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

@@ -1,0 +1,70 @@
+//! Logs to stderr, metrics for `/metrics`.
+
+use std::io::{IsTerminal as _, stderr};
+use std::time::Duration;
+
+use fanfare_protocol::limits::METRICS_FOLD_MS;
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use tokio::time::MissedTickBehavior;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::config::{Log, LogFormat};
+
+/// What a level like `info` or `info,fanfare_actors=debug` lets through.
+///
+/// # Errors
+/// A sentence when it is no such text.
+pub fn filter(level: &str) -> Result<EnvFilter, String> {
+    // A bare word that is no level would be taken as a module's name.
+    let mut bare = level.split(',').filter(|part| !part.contains('='));
+    if let Some(part) = bare.find(|part| part.trim().parse::<LevelFilter>().is_err()) {
+        return Err(format!(
+            "`{part}` is none of error, warn, info, debug, trace, off"
+        ));
+    }
+    EnvFilter::builder()
+        .parse(level)
+        .map_err(|error| error.to_string())
+}
+
+/// Starts logging. Once per process; later calls change nothing.
+///
+/// # Errors
+/// When the level cannot be read.
+pub fn log(log: &Log) -> Result<(), String> {
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter(&log.level)?)
+        .with_ansi(stderr().is_terminal())
+        .with_writer(stderr);
+    // Err: somebody logs already.
+    match log.format {
+        LogFormat::Human => lines.try_init().ok(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init().ok(),
+    };
+    Ok(())
+}
+
+/// What was counted, as Prometheus reads it.
+pub struct Metrics(PrometheusHandle);
+
+impl Metrics {
+    /// Starts counting.
+    ///
+    /// # Errors
+    /// When somebody counts already.
+    pub fn install() -> Result<Self, BuildError> {
+        PrometheusBuilder::new().install_recorder().map(Self)
+    }
+
+    /// Folds what histograms gathered, from time to time, for ever: without
+    /// it they grow where nobody asks for the text.
+    pub async fn fold(self) {
+        let mut ticks = tokio::time::interval(Duration::from_millis(METRICS_FOLD_MS));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.0.run_upkeep();
+        }
+    }
+}
