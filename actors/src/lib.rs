@@ -5,3 +5,19 @@
 
 pub mod account;
 pub mod rates;
+pub mod clock;
+pub mod reply;
+pub mod owner;
+pub mod appender;
+pub mod room;
+pub mod directory;
+pub mod fanout;
+pub mod relay;
+pub mod relays;
+pub mod marks;
+pub mod unread;
+pub mod notices;
+pub mod session;
+pub mod sessions;
+pub mod gateway;
+pub mod node;

@@ -18,6 +18,8 @@ pub struct MemberRow {
     pub from_seq: u64,
     /// Seq of the entry that last added or removed them.
     pub changed_seq: u64,
+    /// Seq of the entry that last added them.
+    pub joined_seq: u64,
     /// `mno` at the entry that added them: nothing before it is unread.
     pub joined_mno: u64,
     /// `ano` there.

@@ -35,7 +35,7 @@ pub fn unread(
 /// The seq up to which everything counts as read: the mark, or the entry
 /// that added the member, whichever is later.
 pub fn read_up_to(member: &MemberRow, marks: &Marks) -> u64 {
-    marks.read_seq.max(member.changed_seq)
+    marks.read_seq.max(member.joined_seq)
 }
 
 #[cfg(test)]
@@ -46,13 +46,14 @@ mod tests {
 
     use super::*;
 
-    fn joined(changed_seq: u64, joined_mno: u64, joined_ano: u64) -> MemberRow {
+    fn joined(joined_seq: u64, joined_mno: u64, joined_ano: u64) -> MemberRow {
         MemberRow {
             role: Role::Member,
             state: MemberState::Active,
             joined_at: Timestamp(0),
             from_seq: 1,
-            changed_seq,
+            changed_seq: joined_seq + 7,
+            joined_seq,
             joined_mno,
             joined_ano,
         }

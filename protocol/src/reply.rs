@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use crate::conversation::Conversation;
-use crate::cursor::{Cursor, Placed};
+use crate::cursor::Placed;
 use crate::frame::HelloReply;
 use crate::message::{Message, ReactionCount};
 use crate::user::User;
@@ -85,8 +85,8 @@ pub struct SessionInfo {
     pub session: SessionId,
     /// Who it speaks for.
     pub user: User,
-    /// Where its subscriptions stand.
-    pub subscribed: Vec<Cursor>,
+    /// What it is subscribed to; where each stands, only events say.
+    pub subscribed: Vec<ConversationId>,
     /// Since when.
     pub connected_at: Timestamp,
 }

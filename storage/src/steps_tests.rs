@@ -167,6 +167,7 @@ fn effects(epoch: u64) -> Arc<Effects> {
         from_seq: 1,
         changed_seq: 4,
         joined_mno: 0,
+        joined_seq: 1,
         joined_ano: 0,
     };
     let left = MemberRow {

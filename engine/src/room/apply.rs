@@ -337,6 +337,7 @@ fn new_member(row: &LogRow, at: Timestamp, role: Role, from_start: bool) -> Memb
         from_seq: if from_start { 1 } else { row.seq },
         changed_seq: row.seq,
         joined_mno: row.mno,
+        joined_seq: row.seq,
         joined_ano: row.ano,
     }
 }

@@ -55,7 +55,7 @@ fn of_the_session() -> Vec<(Reply, &'static str)> {
     let info = SessionInfo {
         session: session(),
         user: alice(),
-        subscribed: vec![cursor()],
+        subscribed: vec![cursor().conversation],
         connected_at: at(5),
     };
     vec![

@@ -74,6 +74,7 @@ pub fn member(role: Role, changed_seq: u64) -> MemberRow {
         from_seq: 1,
         changed_seq,
         joined_mno: 0,
+        joined_seq: 1,
         joined_ano: 0,
     }
 }

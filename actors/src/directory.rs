@@ -1,0 +1,387 @@
+//! The directory: which conversations are live here, how far each log is
+//! published, who follows. A sharded map on the owner's node.
+//!
+//! Following an idle conversation wakes nobody; a stopping room forgets
+//! nobody. **Invariant:** a head given out was published, and of a log that
+//! is neither activated nor clean none is given out.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use fanfare_engine::port::StoreError;
+use fanfare_engine::room::{Published, Submission};
+use fanfare_engine::row::HeadRow;
+use fanfare_protocol::limits::MAP_PARTS;
+use fanfare_protocol::{ConversationId, Limits, Refusal};
+use parking_lot::Mutex;
+use ractor::{ActorCell, ActorId, ActorRef};
+use tokio::sync::Notify;
+
+use crate::owner::{Follower, Head, Owner};
+use crate::reply::Reply;
+use crate::room::{Room, RoomArguments, RoomMessage, RoomPorts};
+
+/// Hears of every entry that is published on this node.
+pub trait Listener: Send + Sync {
+    /// Entries were published. Must not block.
+    fn published(&self, published: &Arc<Published>);
+}
+
+/// See the module. Cheap to clone.
+#[derive(Clone)]
+pub struct Directory(Arc<Shared>);
+
+struct Shared {
+    epoch: u64,
+    limits: Arc<Limits>,
+    ports: RoomPorts,
+    hasher: RandomState,
+    parts: Vec<Part>,
+    rooms: Mutex<HashMap<ActorId, ConversationId>>,
+    moved: Mutex<HashSet<ConversationId>>,
+    supervisor: OnceLock<ActorCell>,
+    listener: OnceLock<Arc<dyn Listener>>,
+}
+
+#[derive(Default)]
+struct Part {
+    owned: Mutex<HashMap<ConversationId, Owned>>,
+    changed: Notify,
+}
+
+/// One conversation that is live or followed, or whose head is not yet in
+/// its head row.
+#[derive(Default)]
+struct Owned {
+    room: Option<ActorRef<RoomMessage>>,
+    head: Option<HeadRow>,
+    follower: Option<Arc<dyn Follower>>,
+    failures: u32,
+}
+
+impl Directory {
+    /// An empty directory of an owner with this epoch.
+    pub fn new(epoch: u64, limits: Arc<Limits>, ports: RoomPorts) -> Self {
+        Self(Arc::new(Shared {
+            epoch,
+            limits,
+            ports,
+            hasher: RandomState::new(),
+            parts: (0..MAP_PARTS).map(|_| Part::default()).collect(),
+            rooms: Mutex::default(),
+            moved: Mutex::default(),
+            supervisor: OnceLock::new(),
+            listener: OnceLock::new(),
+        }))
+    }
+
+    /// Ties the directory to the rooms' supervisor and to whoever hears of
+    /// entries; once, before anything else.
+    pub fn begin(&self, supervisor: ActorCell, listener: Arc<dyn Listener>) {
+        let _ = self.0.supervisor.set(supervisor);
+        let _ = self.0.listener.set(listener);
+    }
+
+    /// Sends a command to its room, which is started if need be.
+    pub fn submit(&self, conversation: ConversationId, asked: Submission, reply: Reply) {
+        let Some(room) = self.room(conversation) else {
+            reply.settle(Err(Refusal::unavailable("the node is shutting down")));
+            return;
+        };
+        if let Err(error) = room.cast(RoomMessage::Submit(Box::new(asked), reply)) {
+            // It ended in between: its successor takes the command.
+            match error {
+                ractor::MessagingErr::SendErr(RoomMessage::Submit(_, reply)) => reply.hand_back(),
+                other => tracing::debug!(error = %other, "room did not take a command"),
+            }
+        }
+    }
+
+    /// Whether a room of this conversation is live.
+    pub fn is_live(&self, conversation: ConversationId) -> bool {
+        self.part(conversation).owned.lock().get(&conversation).is_some_and(|it| it.room.is_some())
+    }
+
+    /// How far the log is published; `None` when there is no such log.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn head(&self, conversation: ConversationId) -> Result<Option<HeadRow>, StoreError> {
+        if let Some(head) = self.known_head(conversation) {
+            return Ok(Some(head));
+        }
+        match self.0.ports.log.head(conversation).await? {
+            Some(head) if head.is_clean() => return Ok(Some(head)),
+            // Created a moment ago, or in the middle of something.
+            Some(_) => {}
+            None if self.0.ports.log.meta(conversation).await?.is_none() => return Ok(None),
+            None => {}
+        }
+        self.activated_head(conversation).await.map(Some)
+    }
+
+    /// Starts the room and waits until it has loaded.
+    ///
+    /// # Errors
+    /// When it could not be loaded.
+    pub async fn activated_head(
+        &self,
+        conversation: ConversationId,
+    ) -> Result<HeadRow, StoreError> {
+        let stalled = || StoreError::Unavailable("the conversation could not be loaded".into());
+        let part = self.part(conversation);
+        let patience = Duration::from_millis(self.0.limits.append_ms_max);
+        let wait = async {
+            loop {
+                let changed = part.changed.notified();
+                tokio::pin!(changed);
+                changed.as_mut().enable();
+                if let Some(head) = self.known_head(conversation) {
+                    return Ok(head);
+                }
+                self.room(conversation).ok_or_else(stalled)?;
+                changed.await;
+            }
+        };
+        tokio::time::timeout(patience, wait).await.map_err(|_| stalled())?
+    }
+
+    /// A fleeting frame for everybody who is subscribed.
+    pub fn signal(&self, conversation: ConversationId, frame: Bytes) {
+        let follower = self.follower(conversation);
+        if let Some(follower) = follower {
+            follower.signal(conversation, frame);
+        }
+    }
+
+    /// Tells followers the heads of what moved since the last time.
+    pub fn repeat_heads(&self) {
+        for conversation in std::mem::take(&mut *self.0.moved.lock()) {
+            let owned = self.part(conversation).owned.lock();
+            let told = owned.get(&conversation).and_then(|it| Some((it.follower.clone()?, it.head?)));
+            drop(owned);
+            if let Some((follower, head)) = told {
+                follower.head(as_head(&head));
+            }
+        }
+    }
+
+    /// Conversations with a live room.
+    pub fn live_rooms(&self) -> usize {
+        self.0.rooms.lock().len()
+    }
+
+    /// Waits until no write is outstanding.
+    pub async fn all_settled(&self) {
+        self.0.ports.appender.all_settled().await;
+    }
+
+    // --- what rooms tell ---------------------------------------------------
+
+    /// A room has loaded: its log is published up to `published`.
+    pub(crate) fn loaded(&self, head: HeadRow, published: u64) {
+        if published == 0 {
+            return;
+        }
+        let part = self.part(head.conversation);
+        let mut owned = part.owned.lock();
+        let row = owned.entry(head.conversation).or_default();
+        row.failures = 0;
+        row.head = Some(head);
+        let follower = row.follower.clone();
+        drop(owned);
+        part.changed.notify_waiters();
+        if let Some(follower) = follower {
+            follower.head(as_head(&head));
+        }
+    }
+
+    /// Entries became durable.
+    pub(crate) fn published(&self, published: Arc<Published>) {
+        let Some(last) = published.rows.last() else { return };
+        let head = HeadRow {
+            conversation: published.conversation,
+            epoch: last.row.epoch,
+            seq: last.row.seq,
+            mno: last.row.mno,
+            ano: last.row.ano,
+            at: last.entry.at,
+            clean: 0,
+        };
+        let part = self.part(head.conversation);
+        let mut owned = part.owned.lock();
+        let row = owned.entry(head.conversation).or_default();
+        let first = row.head.is_none();
+        row.head = Some(head);
+        let follower = row.follower.clone();
+        drop(owned);
+        if first {
+            part.changed.notify_waiters();
+        }
+        if let Some(follower) = follower {
+            self.0.moved.lock().insert(head.conversation);
+            follower.entries(Arc::clone(&published));
+        }
+        if let Some(listener) = self.0.listener.get() {
+            listener.published(&published);
+        }
+    }
+
+    /// A room ends of its own will: the next command starts another.
+    pub(crate) fn slept(&self, conversation: ConversationId, room: ActorId) {
+        self.0.rooms.lock().remove(&room);
+        let mut owned = self.part(conversation).owned.lock();
+        if let Some(row) = owned.get_mut(&conversation)
+            && row.room.as_ref().is_some_and(|known| known.get_id() == room)
+        {
+            row.room = None;
+            if row.head.is_none() && row.follower.is_none() {
+                owned.remove(&conversation);
+            }
+        }
+    }
+
+    /// A sleeping conversation's head row was written: whoever is not
+    /// followed need not be remembered.
+    pub(crate) fn head_row_written(&self, head: &HeadRow, clean: bool) {
+        let mut owned = self.part(head.conversation).owned.lock();
+        let Some(row) = owned.get_mut(&head.conversation) else { return };
+        let Some(known) = row.head.as_mut().filter(|known| clean && known.seq == head.seq) else {
+            return;
+        };
+        known.clean = head.clean;
+        if row.room.is_none() && row.follower.is_none() {
+            owned.remove(&head.conversation);
+        }
+    }
+
+    /// A room ended, failed or not. It is started again at once, after a
+    /// growing pause, if somebody follows or a write is outstanding;
+    /// otherwise by the next command.
+    pub(crate) fn ended(&self, room: ActorId) {
+        let Some(conversation) = self.0.rooms.lock().remove(&room) else { return };
+        let part = self.part(conversation);
+        let mut owned = part.owned.lock();
+        let Some(row) = owned.get_mut(&conversation) else { return };
+        if row.room.as_ref().is_none_or(|known| known.get_id() != room) {
+            return;
+        }
+        row.room = None;
+        row.failures = row.failures.saturating_add(1);
+        let wanted =
+            row.follower.is_some() || self.0.ports.appender.is_outstanding(conversation);
+        if wanted {
+            self.start(conversation, row);
+        }
+        drop(owned);
+        part.changed.notify_waiters();
+    }
+
+    // --- rooms -------------------------------------------------------------
+
+    fn room(&self, conversation: ConversationId) -> Option<ActorRef<RoomMessage>> {
+        let mut owned = self.part(conversation).owned.lock();
+        let row = owned.entry(conversation).or_default();
+        match &row.room {
+            Some(room) => Some(room.clone()),
+            None => self.start(conversation, row),
+        }
+    }
+
+    fn start(&self, conversation: ConversationId, row: &mut Owned) -> Option<ActorRef<RoomMessage>> {
+        let supervisor = self.0.supervisor.get()?.clone();
+        let limits = &self.0.limits;
+        let pause = limits.room_restart_ms_min.saturating_mul(1 << row.failures.min(16));
+        let arguments = RoomArguments {
+            conversation,
+            epoch: self.0.epoch,
+            ports: self.0.ports.clone(),
+            directory: self.clone(),
+            limits: Arc::clone(limits),
+            delay_ms: if row.failures == 0 { 0 } else { pause.min(limits.room_restart_ms_max) },
+        };
+        // `pre_start` waits for nothing; loading is the room's first work.
+        let started = ractor::ActorRuntime::spawn_linked_instant(None, Room, arguments, supervisor);
+        match started {
+            Ok((room, _)) => {
+                self.0.rooms.lock().insert(room.get_id(), conversation);
+                row.room = Some(room.clone());
+                Some(room)
+            }
+            Err(error) => {
+                tracing::error!(%conversation, %error, "room not started");
+                None
+            }
+        }
+    }
+
+    fn part(&self, conversation: ConversationId) -> &Part {
+        let hash = self.0.hasher.hash_one(conversation);
+        let at = usize::try_from(hash).unwrap_or(0) % self.0.parts.len();
+        &self.0.parts[at]
+    }
+
+    fn known_head(&self, conversation: ConversationId) -> Option<HeadRow> {
+        self.part(conversation).owned.lock().get(&conversation)?.head
+    }
+
+    fn follower(&self, conversation: ConversationId) -> Option<Arc<dyn Follower>> {
+        self.part(conversation).owned.lock().get(&conversation)?.follower.clone()
+    }
+}
+
+impl Owner for Directory {
+    fn follow(&self, conversation: ConversationId, follower: Arc<dyn Follower>) {
+        let mut owned = self.part(conversation).owned.lock();
+        let row = owned.entry(conversation).or_default();
+        row.follower = Some(Arc::clone(&follower));
+        let head = row.head;
+        drop(owned);
+        if let Some(head) = head {
+            follower.head(as_head(&head));
+            return;
+        }
+        let directory = self.clone();
+        tokio::spawn(async move {
+            match directory.head(conversation).await {
+                Ok(Some(head)) => {
+                    directory.remember(head);
+                    follower.head(as_head(&head));
+                }
+                Ok(None) => follower.unknown(conversation),
+                Err(error) => {
+                    tracing::warn!(%conversation, %error, "head not known");
+                    follower.unknown(conversation);
+                }
+            }
+        });
+    }
+
+    fn unfollow(&self, conversation: ConversationId) {
+        let mut owned = self.part(conversation).owned.lock();
+        if let Some(row) = owned.get_mut(&conversation) {
+            row.follower = None;
+            let clean = row.head.is_none_or(|head| head.is_clean());
+            if row.room.is_none() && clean {
+                owned.remove(&conversation);
+            }
+        }
+    }
+}
+
+impl Directory {
+    /// A clean head that was read for a follower.
+    fn remember(&self, head: HeadRow) {
+        let mut owned = self.part(head.conversation).owned.lock();
+        if let Some(row) = owned.get_mut(&head.conversation) {
+            row.head.get_or_insert(head);
+        }
+    }
+}
+
+fn as_head(head: &HeadRow) -> Head {
+    Head { conversation: head.conversation, epoch: head.epoch, seq: head.seq }
+}

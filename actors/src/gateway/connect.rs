@@ -1,0 +1,139 @@
+//! Taking sockets in: a shard for the writing side, a session actor for what
+//! comes in, permits for what waits.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use fanfare_protocol::frame::ClientFrame;
+use fanfare_protocol::{Code, ConversationId, Refusal};
+use ractor::ActorRef;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::Gateway;
+use crate::account::Identity;
+use crate::fanout::{SocketHandle, Watch, Wire};
+use crate::session::{Session, SessionArguments, SessionMessage};
+
+/// A connection from its reader's side.
+pub struct Connection {
+    /// The writing side.
+    pub socket: SocketHandle,
+    actor: ActorRef<SessionMessage>,
+    session_permits: Arc<Semaphore>,
+    node_permits: Arc<Semaphore>,
+    session_permits_max: usize,
+}
+
+/// Room for one command, weighed in KiB, per session and node; given back
+/// when its reply is queued.
+#[derive(Debug)]
+pub struct Permit {
+    _session: OwnedSemaphorePermit,
+    _node: OwnedSemaphorePermit,
+}
+
+struct SessionWatch(ActorRef<SessionMessage>);
+
+impl Watch for SessionWatch {
+    fn ended(&self, conversation: ConversationId) {
+        // A session that ended needs to know no more.
+        let _ = self.0.cast(SessionMessage::Ended(conversation));
+    }
+
+    fn closed(&self) {
+        let _ = self.0.cast(SessionMessage::Closed);
+    }
+}
+
+impl Gateway {
+    /// Takes a connection in. `identity` comes from the upgrade's
+    /// credentials; without it, hello must bring some.
+    ///
+    /// # Errors
+    /// `unavailable` while the node is shutting down.
+    pub fn connect(
+        self: &Arc<Self>,
+        wire: Wire,
+        address: IpAddr,
+        identity: Option<Identity>,
+    ) -> Result<Connection, Refusal> {
+        let parts = &self.parts;
+        let mut actor = None;
+        let supervisors = &parts.supervisors;
+        let socket = parts.fanout.attach(wire, |socket| {
+            let at = usize::try_from(socket.id().number()).unwrap_or(0) % supervisors.len().max(1);
+            let arguments = SessionArguments {
+                socket: socket.clone(),
+                gateway: Arc::clone(self),
+                address,
+                identity,
+            };
+            let supervisor = supervisors.get(at)?.clone();
+            let spawned =
+                ractor::ActorRuntime::spawn_linked_instant(None, Session, arguments, supervisor);
+            match spawned {
+                Ok((session, _)) => {
+                    actor = Some(session.clone());
+                    Some(Arc::new(SessionWatch(session)) as Arc<dyn Watch>)
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "session not started");
+                    None
+                }
+            }
+        });
+        let (Some(socket), Some(actor)) = (socket, actor) else {
+            return Err(Refusal::unavailable("the node is shutting down"));
+        };
+        let session_permits_max = (parts.limits.inbound_permits_session_bytes / 1024).max(1);
+        Ok(Connection {
+            socket,
+            actor,
+            session_permits: Arc::new(Semaphore::new(session_permits_max)),
+            node_permits: Arc::clone(&self.node_permits),
+            session_permits_max,
+        })
+    }
+}
+
+impl Connection {
+    /// Waits until this session may have so many more bytes in flight; a
+    /// reader that waits here reads nothing.
+    ///
+    /// # Errors
+    /// `overloaded` when the node has too much in flight.
+    pub async fn permit(&self, bytes: usize) -> Result<Permit, Refusal> {
+        let kib = (bytes / 1024 + 1).min(self.session_permits_max);
+        let kib = u32::try_from(kib).unwrap_or(u32::MAX);
+        let overloaded = || {
+            metrics::counter!("fanfare_inbound_refused_total").increment(1);
+            Refusal::new(Code::Overloaded, "the node has too much to do").after_ms(1000)
+        };
+        let session = Arc::clone(&self.session_permits).acquire_many_owned(kib).await;
+        let session = session.map_err(|_| overloaded())?;
+        let node = Arc::clone(&self.node_permits).try_acquire_many_owned(kib);
+        let node = node.map_err(|_| overloaded())?;
+        Ok(Permit { _session: session, _node: node })
+    }
+
+    /// Hands a frame to the session.
+    pub fn frame(&self, frame: ClientFrame, permit: Permit) {
+        self.tell(SessionMessage::Frame(Box::new(frame), permit));
+    }
+
+    /// Answers a frame that could not be read.
+    pub fn bad_frame(&self, refusal: Refusal) {
+        self.tell(SessionMessage::BadFrame(refusal));
+    }
+
+    /// The peer is gone.
+    pub fn closed(&self) {
+        self.socket.gone();
+        self.tell(SessionMessage::Closed);
+    }
+
+    fn tell(&self, message: SessionMessage) {
+        // A session that ended has closed its socket: the reader sees that.
+        let _ = self.actor.cast(message);
+    }
+}

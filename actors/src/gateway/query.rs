@@ -1,0 +1,284 @@
+//! Reading conversations: one, a user's list, members.
+
+use fanfare_engine::authorize::{Action, authorize};
+use fanfare_engine::check;
+use fanfare_engine::member::{MemberRow, Membership};
+use fanfare_engine::meta::ConversationMeta;
+use fanfare_engine::port::Scope;
+use fanfare_engine::row::HeadRow;
+use fanfare_protocol::conversation::{Conversation, Kind, Me};
+use fanfare_protocol::limits::SCAN_ROWS;
+use fanfare_protocol::message::Message;
+use fanfare_protocol::participant::Participant;
+use fanfare_protocol::{ConversationId, Refusal, Timestamp, UserId};
+
+use super::Gateway;
+use super::history::{as_message, standing_of};
+use crate::unread;
+
+/// A page of a user's conversations, most recently active first.
+pub struct Listed {
+    /// Conversations.
+    pub conversations: Vec<Conversation>,
+    /// Give it back for the next page.
+    pub next_cursor: Option<String>,
+}
+
+/// A page of a conversation's members.
+pub struct ParticipantPage {
+    /// Members by id.
+    pub participants: Vec<Participant>,
+    /// Give it back for the next page.
+    pub next_cursor: Option<String>,
+}
+
+/// A membership and how far its log is.
+pub(crate) struct Active {
+    pub membership: Membership,
+    pub head: HeadRow,
+}
+
+impl Gateway {
+    /// A conversation as this user sees it.
+    ///
+    /// # Errors
+    /// `not_found`, `not_a_member`, `gone`, or what the store says.
+    pub async fn conversation(
+        &self,
+        user: UserId,
+        id: ConversationId,
+    ) -> Result<Conversation, Refusal> {
+        let (meta, member) = self.standing(user, id, Action::View).await?;
+        let head = self.parts.directory.head(id).await?;
+        let head = head.ok_or_else(|| Refusal::not_found("conversation"))?;
+        self.view(user, id, meta, member, &head).await
+    }
+
+    /// A channel by its slug.
+    ///
+    /// # Errors
+    /// As [`Self::conversation`].
+    pub async fn public_conversation_by_slug(
+        &self,
+        user: UserId,
+        slug: &str,
+    ) -> Result<Conversation, Refusal> {
+        let no_such = || Refusal::not_found("conversation");
+        check::slug(slug).map_err(|_| no_such())?;
+        let claim = self.parts.names.claimed(Scope::Slug, slug.to_owned()).await?;
+        let claim = claim.filter(fanfare_engine::port::ClaimRow::is_settled).ok_or_else(no_such)?;
+        self.conversation(user, ConversationId::from_bytes(claim.owner)).await
+    }
+
+    /// A user's conversations, most recently active first. The cursor names
+    /// the activity it stopped at, so that a page stays right while others
+    /// write.
+    ///
+    /// # Errors
+    /// `invalid_request`, or what the store says.
+    pub async fn conversations(
+        &self,
+        user: UserId,
+        limit: Option<usize>,
+        cursor: Option<String>,
+    ) -> Result<Listed, Refusal> {
+        let limit = check::page_rows(limit, &self.parts.limits)?;
+        let after = cursor.as_deref().map(parse_cursor).transpose()?;
+        let mut active = self.active(user).await?;
+        if let Some(after) = after {
+            active.retain(|it| order_of(it) > after);
+        }
+        let more = active.len() > limit;
+        active.truncate(limit);
+        let next_cursor = active.last().filter(|_| more).map(order_of).map(show_cursor);
+        let mut conversations = Vec::with_capacity(active.len());
+        for Active { membership, head } in active {
+            let id = membership.conversation;
+            if let Some(meta) = self.parts.log.meta(id).await? {
+                let seen = self.view(user, id, meta, Some(membership.row), &head).await?;
+                conversations.push(seen);
+            }
+        }
+        Ok(Listed { conversations, next_cursor })
+    }
+
+    /// A user's live memberships, most recently active first. A direct
+    /// conversation without a message is only in its creator's list.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub(crate) async fn active(&self, user: UserId) -> Result<Vec<Active>, Refusal> {
+        let parts = &self.parts;
+        let (mut active, mut after) = (Vec::new(), None);
+        loop {
+            let page = parts.members.conversations_of(user, after, SCAN_ROWS).await?;
+            after = page.last().map(|membership| membership.conversation);
+            let full = page.len() == SCAN_ROWS;
+            for membership in page.into_iter().filter(|it| it.row.is_active()) {
+                let id = membership.conversation;
+                let Some(head) = parts.directory.head(id).await? else { continue };
+                if head.mno == 0 && self.is_hidden(user, id).await? {
+                    continue;
+                }
+                active.push(Active { membership, head });
+            }
+            if !full || active.len() >= parts.limits.conversations_per_user_max {
+                break;
+            }
+        }
+        active.sort_by_key(order_of);
+        Ok(active)
+    }
+
+    /// Deleted, or a direct conversation that the other began and in which
+    /// nothing was said yet.
+    async fn is_hidden(&self, user: UserId, id: ConversationId) -> Result<bool, Refusal> {
+        let meta = self.parts.log.meta(id).await?;
+        Ok(meta.is_none_or(|meta| {
+            meta.deleted_at.is_some() || (meta.kind == Kind::Direct && meta.created_by != user)
+        }))
+    }
+
+    /// Members of a conversation by id.
+    ///
+    /// # Errors
+    /// `not_a_member`, `not_found`, `invalid_request`, or what the store says.
+    pub async fn participants(
+        &self,
+        user: UserId,
+        id: ConversationId,
+        limit: Option<usize>,
+        cursor: Option<String>,
+    ) -> Result<ParticipantPage, Refusal> {
+        let limit = check::page_rows(limit, &self.parts.limits)?;
+        let bad = |_| Refusal::field("cursor", "not a cursor of this list");
+        let mut after = cursor.as_deref().map(str::parse::<UserId>).transpose().map_err(bad)?;
+        let (meta, _) = self.standing(user, id, Action::ListMembers).await?;
+        let marks_shown = meta.member_count <= self.parts.limits.marks_shown_members_max;
+        let mut members: Vec<Membership> = Vec::with_capacity(limit);
+        let mut more = true;
+        while more && members.len() < limit {
+            let page = self.parts.members.members_of(id, after, limit).await?;
+            more = page.len() == limit;
+            for membership in page {
+                if members.len() == limit {
+                    more = true;
+                    break;
+                }
+                after = Some(membership.user);
+                if membership.row.is_active() {
+                    members.push(membership);
+                }
+            }
+        }
+        let users = members.iter().map(|membership| membership.user).collect();
+        let users = self.parts.accounts.users(users).await?;
+        let mut participants = Vec::with_capacity(members.len());
+        for Membership { user: id_of, row, .. } in &members {
+            let Some(known) = users.iter().find(|known| known.id == *id_of) else { continue };
+            let marks = match marks_shown {
+                true => Some(self.parts.marks.marks(id, *id_of).await?),
+                false => None,
+            };
+            participants.push(Participant {
+                user: known.clone(),
+                role: row.role,
+                state: row.state,
+                joined_at: row.joined_at,
+                delivered_seq: marks.map(|marks| marks.delivered_seq),
+                read_seq: marks.map(|marks| marks.read_seq),
+            });
+        }
+        let next_cursor = after.filter(|_| more).map(|user| user.to_string());
+        Ok(ParticipantPage { participants, next_cursor })
+    }
+
+    async fn view(
+        &self,
+        user: UserId,
+        id: ConversationId,
+        meta: ConversationMeta,
+        member: Option<MemberRow>,
+        head: &HeadRow,
+    ) -> Result<Conversation, Refusal> {
+        let mut seen = Conversation {
+            id,
+            kind: meta.kind,
+            title: meta.title,
+            slug: meta.slug,
+            description: meta.description,
+            visibility: meta.visibility,
+            join_policy: meta.join_policy,
+            member_count: meta.member_count,
+            head_seq: head.seq,
+            last_message: None,
+            me: None,
+            created_at: meta.created_at,
+        };
+        if let Some(member) = member {
+            let counted =
+                unread::count(&*self.parts.marks, id, user, &member, head).await?;
+            seen.me = Some(Me {
+                role: member.role,
+                unread: counted.unread,
+                mentions: counted.mentions,
+                read_seq: counted.read_seq,
+                from_seq: member.from_seq,
+                muted_until: None,
+            });
+            seen.last_message = self.last_message(user, id, &member, head).await?;
+        }
+        Ok(seen)
+    }
+
+    async fn last_message(
+        &self,
+        user: UserId,
+        id: ConversationId,
+        member: &MemberRow,
+        head: &HeadRow,
+    ) -> Result<Option<Message>, Refusal> {
+        if head.mno == 0 {
+            return Ok(None);
+        }
+        let (rows, _) = self.downward(id, head.seq, 1).await?;
+        match rows.last() {
+            Some(row) if row.seq >= member.from_seq => as_message(row, user).map(Some),
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    /// A member who may set marks.
+    ///
+    /// # Errors
+    /// `not_a_member`, `not_found`, or what the store says.
+    pub(super) async fn marking(
+        &self,
+        user: UserId,
+        id: ConversationId,
+    ) -> Result<MemberRow, Refusal> {
+        let meta = self.parts.log.meta(id).await?;
+        let meta = meta.ok_or_else(|| Refusal::not_found("conversation"))?;
+        let member = self.parts.members.member(id, user).await?;
+        authorize(&standing_of(&meta, member), Action::Mark)?;
+        member.ok_or_else(Refusal::not_a_member)
+    }
+}
+
+/// Most recent first; the id settles ties.
+type Place = (std::cmp::Reverse<i64>, ConversationId);
+
+fn order_of(active: &Active) -> Place {
+    (std::cmp::Reverse(active.head.at.0), active.membership.conversation)
+}
+
+fn show_cursor((at, id): Place) -> String {
+    format!("{}.{id}", at.0)
+}
+
+fn parse_cursor(cursor: &str) -> Result<Place, Refusal> {
+    let bad = || Refusal::field("cursor", "not a cursor of this list");
+    let (at, id) = cursor.split_once('.').ok_or_else(bad)?;
+    let at: i64 = at.parse().map_err(|_| bad())?;
+    Ok((std::cmp::Reverse(Timestamp(at).0), id.parse().map_err(|_| bad())?))
+}

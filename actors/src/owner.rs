@@ -1,0 +1,47 @@
+//! The seam between those who follow conversations and the nodes that own
+//! them. Here the owner is this process ([`crate::directory::Directory`]);
+//! a remote owner answers the same calls over a link.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fanfare_engine::room::Published;
+use fanfare_protocol::ConversationId;
+
+/// How far a log has been published, and under which epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// Conversation.
+    pub conversation: ConversationId,
+    /// Epoch of the entry at `seq`.
+    pub epoch: u64,
+    /// Newest published seq.
+    pub seq: u64,
+}
+
+/// What a follower asks of an owner. Nothing here waits: what comes of it
+/// arrives at the [`Follower`].
+pub trait Owner: Send + Sync {
+    /// From now on the follower gets entries and heads; the first head
+    /// answers the request ([`Follower::unknown`] when there is none).
+    fn follow(&self, conversation: ConversationId, follower: Arc<dyn Follower>);
+
+    /// The opposite.
+    fn unfollow(&self, conversation: ConversationId);
+}
+
+/// What an owner tells a follower. Any of it may be lost but the answer to
+/// [`Owner::follow`]: heads are repeated every second for what moved.
+pub trait Follower: Send + Sync {
+    /// Entries, ascending and dense.
+    fn entries(&self, published: Arc<Published>);
+
+    /// How far the log is.
+    fn head(&self, head: Head);
+
+    /// The head cannot be had at present.
+    fn unknown(&self, conversation: ConversationId);
+
+    /// A fleeting frame for everybody subscribed.
+    fn signal(&self, conversation: ConversationId, frame: Bytes);
+}

@@ -1,0 +1,348 @@
+//! Role: carries one conversation's machine: feeds it what arrives, does
+//! what it says. Never waits in a handler.
+//! Arguments: [`RoomArguments`]. Messages: [`RoomMessage`].
+//! Supervised by [`super::RoomSupervisor`]; the directory restarts it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fanfare_engine::member::MemberRow;
+use fanfare_engine::port::{Log, Members, Order, RowRange, StoreError};
+use fanfare_engine::room as machine;
+use fanfare_engine::room::{Input, Needs, Output, RoomState, Submission};
+use fanfare_engine::row::LogRow;
+use fanfare_protocol::limits::LIVE_NOTE_MS;
+use fanfare_protocol::{ConversationId, Limits, UserId};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+
+use super::activate::activate;
+use crate::appender::Appender;
+use crate::clock;
+use crate::directory::Directory;
+use crate::reply::Reply;
+
+/// The ports a room uses.
+#[derive(Clone)]
+pub struct RoomPorts {
+    /// Reads rows, records, epochs.
+    pub log: Arc<dyn Log>,
+    /// Reads memberships.
+    pub members: Arc<dyn Members>,
+    /// Writes.
+    pub appender: Appender,
+}
+
+/// What a room starts with.
+pub struct RoomArguments {
+    /// Conversation.
+    pub conversation: ConversationId,
+    /// Epoch of this owner.
+    pub epoch: u64,
+    /// Ports.
+    pub ports: RoomPorts,
+    /// Whom it tells what became durable.
+    pub directory: Directory,
+    /// Limits.
+    pub limits: Arc<Limits>,
+    /// Pause before loading, after a room of this conversation died.
+    pub delay_ms: u64,
+}
+
+/// What a room is told.
+pub enum RoomMessage {
+    /// A command. Its ticket is the room's to choose.
+    Submit(Box<Submission>, Reply),
+    /// A machine's input arrived.
+    Input(Input),
+    /// Time to look at the clock.
+    Tick,
+    /// Panics, to test that it harms nobody else.
+    #[cfg(test)]
+    Panic,
+}
+
+/// The actor.
+pub struct Room;
+
+/// State of the actor.
+pub struct State {
+    conversation: ConversationId,
+    epoch: u64,
+    machine: machine::Room,
+    ports: RoomPorts,
+    directory: Directory,
+    limits: Arc<Limits>,
+    replies: HashMap<u64, Reply>,
+    next_ticket: u64,
+    /// Whether the conversation is noted as live, and since when.
+    live_since_ms: Option<u64>,
+    wake_ms: Option<u64>,
+    busy_ms: u64,
+    asleep: bool,
+}
+
+impl Actor for Room {
+    type Msg = RoomMessage;
+    type State = State;
+    type Arguments = RoomArguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<RoomMessage>,
+        args: RoomArguments,
+    ) -> Result<State, ActorProcessingErr> {
+        let RoomArguments { conversation, epoch, ports, directory, limits, delay_ms } = args;
+        let (machine, load) = machine::Room::new(conversation, epoch, Arc::clone(&limits));
+        let mut state = State {
+            conversation,
+            epoch,
+            machine,
+            ports,
+            directory,
+            limits,
+            replies: HashMap::new(),
+            next_ticket: 1,
+            live_since_ms: None,
+            wake_ms: None,
+            busy_ms: clock::monotonic_ms(),
+            asleep: false,
+        };
+        metrics::gauge!("fanfare_rooms").increment(1.0);
+        state.load_after(&myself, delay_ms);
+        drop(load);
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<RoomMessage>,
+        message: RoomMessage,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            RoomMessage::Submit(asked, reply) => state.submit(&myself, *asked, reply),
+            RoomMessage::Input(input) => state.input(&myself, input),
+            RoomMessage::Tick => state.tick(&myself),
+            #[cfg(test)]
+            RoomMessage::Panic => panic!("a room dies, as a test asked"),
+        }
+        Ok(())
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        metrics::gauge!("fanfare_rooms").decrement(1.0);
+    }
+}
+
+impl State {
+    fn submit(&mut self, myself: &ActorRef<RoomMessage>, mut asked: Submission, reply: Reply) {
+        if self.asleep {
+            reply.hand_back();
+            return;
+        }
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        asked.ticket = ticket;
+        self.replies.insert(ticket, reply);
+        self.busy_ms = clock::monotonic_ms();
+        self.input(myself, Input::Submit(Box::new(asked)));
+    }
+
+    fn input(&mut self, myself: &ActorRef<RoomMessage>, input: Input) {
+        let unloadable = matches!(input, Input::Loaded(None));
+        let loaded = matches!(input, Input::Loaded(Some(_)));
+        let outputs = self.machine.handle(input, clock::now());
+        if loaded {
+            self.directory.loaded(self.machine.head(), self.machine.published());
+        }
+        for output in outputs {
+            self.carry_out(myself, output);
+        }
+        if unloadable {
+            // The directory starts another one, with a growing pause.
+            myself.stop(Some("could not load".to_owned()));
+            return;
+        }
+        self.set_alarm(myself);
+    }
+
+    fn carry_out(&mut self, myself: &ActorRef<RoomMessage>, output: Output) {
+        match output {
+            Output::Load => self.load_after(myself, 0),
+            Output::Read(needs) => self.read(myself, needs),
+            Output::Append(batch) => self.append(myself, batch),
+            Output::Apply(effects) => {
+                let room = myself.clone();
+                self.ports.appender.apply(effects, move |outcome| {
+                    tell(&room, Input::Applied(outcome));
+                });
+            }
+            Output::Publish(published) => {
+                metrics::counter!("fanfare_entries_total")
+                    .increment(published.rows.len() as u64);
+                self.directory.published(Arc::new(published));
+            }
+            Output::PutHead(head) => self.ports.appender.put_head(self.epoch, head),
+            Output::Answer(ticket, result) => {
+                if let Some(reply) = self.replies.remove(&ticket) {
+                    reply.settle(result);
+                }
+            }
+            Output::HandBack(ticket) => {
+                if let Some(reply) = self.replies.remove(&ticket) {
+                    reply.hand_back();
+                }
+            }
+        }
+    }
+
+    fn append(&mut self, myself: &ActorRef<RoomMessage>, batch: machine::Batch) {
+        if self.ports.appender.is_outstanding(self.conversation) {
+            // The appender repeats an unknown write by itself.
+            return;
+        }
+        let now_ms = clock::monotonic_ms();
+        let note = self.live_since_ms.is_none_or(|since| now_ms > since + LIVE_NOTE_MS);
+        if note {
+            self.live_since_ms = Some(now_ms);
+        }
+        let room = myself.clone();
+        self.ports.appender.append(self.conversation, batch, note, move |outcome| {
+            tell(&room, Input::Appended(outcome));
+        });
+    }
+
+    fn load_after(&mut self, myself: &ActorRef<RoomMessage>, delay_ms: u64) {
+        self.live_since_ms = None;
+        let (ports, room) = (self.ports.clone(), myself.clone());
+        let (conversation, epoch) = (self.conversation, self.epoch);
+        let limits = Arc::clone(&self.limits);
+        tokio::spawn(async move {
+            if delay_ms > 0 {
+                tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+            }
+            let loaded = match activate(&ports, conversation, epoch, &limits).await {
+                Ok(state) => Some(Box::new(state)),
+                Err(error) => {
+                    tracing::warn!(%conversation, %error, "room could not load");
+                    None
+                }
+            };
+            tell(&room, Input::Loaded(loaded));
+        });
+    }
+
+    fn read(&self, myself: &ActorRef<RoomMessage>, needs: Needs) {
+        let (ports, room, conversation) = (self.ports.clone(), myself.clone(), self.conversation);
+        tokio::spawn(async move {
+            let input = match fetch(&ports, conversation, &needs).await {
+                Ok((members, rows)) => Input::Read { members, rows },
+                Err(error) => {
+                    tracing::warn!(%conversation, %error, "room could not read");
+                    Input::ReadFailed
+                }
+            };
+            tell(&room, input);
+        });
+    }
+
+    fn tick(&mut self, myself: &ActorRef<RoomMessage>) {
+        self.wake_ms = None;
+        let now_ms = clock::monotonic_ms();
+        if self.machine.is_idle() && now_ms >= self.busy_ms + self.limits.room_idle_ms {
+            self.fall_asleep(myself);
+            return;
+        }
+        self.input(myself, Input::Time);
+    }
+
+    /// Ends with everything durable: from here on commands are handed back,
+    /// and the next room of this conversation loads after the clean head is
+    /// written (the appender holds it until then).
+    fn fall_asleep(&mut self, myself: &ActorRef<RoomMessage>) {
+        self.asleep = true;
+        self.machine.close();
+        let head = self.machine.head();
+        if head.seq > 0 {
+            let directory = self.directory.clone();
+            self.ports.appender.put_to_sleep(self.epoch, head, move |clean| {
+                directory.head_row_written(&head, clean);
+            });
+        }
+        self.directory.slept(self.conversation, myself.get_id());
+        if let Err(error) = myself.drain() {
+            tracing::debug!(%error, "room ended already");
+        }
+    }
+
+    /// One timer at a time: for the machine's next wish, or for sleep.
+    fn set_alarm(&mut self, myself: &ActorRef<RoomMessage>) {
+        let now_ms = clock::monotonic_ms();
+        let idle_at = self.busy_ms + self.limits.room_idle_ms;
+        let idle = idle_at.max(now_ms + 1);
+        let next = self.machine.wake_ms().map_or(idle, |wake| wake.min(idle)).max(now_ms);
+        if self.wake_ms.is_some_and(|set| set <= next) {
+            return;
+        }
+        self.wake_ms = Some(next);
+        let room = myself.clone();
+        let wait = Duration::from_millis(next - now_ms);
+        tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            // A room that ended needs no alarm.
+            let _ = room.cast(RoomMessage::Tick);
+        });
+    }
+}
+
+/// Tells a room something; one that ended meanwhile needs it no more.
+fn tell(room: &ActorRef<RoomMessage>, input: Input) {
+    if room.cast(RoomMessage::Input(input)).is_err() {
+        tracing::trace!("room ended before its input");
+    }
+}
+
+type Fetched = (Vec<(UserId, Option<MemberRow>)>, Vec<LogRow>);
+
+/// Reads what a room lacks.
+pub(super) async fn fetch(
+    ports: &RoomPorts,
+    conversation: ConversationId,
+    needs: &Needs,
+) -> Result<Fetched, StoreError> {
+    let mut members = Vec::with_capacity(needs.members.len());
+    for user in &needs.members {
+        members.push((*user, ports.members.member(conversation, *user).await?));
+    }
+    let mut rows = Vec::with_capacity(needs.rows.len());
+    for seq in &needs.rows {
+        let range = RowRange {
+            conversation,
+            from: *seq,
+            to: *seq,
+            limit: 1,
+            order: Order::Ascending,
+        };
+        rows.extend(ports.log.rows(range).await?);
+    }
+    Ok((members, rows))
+}
+
+/// Gives a state what it lacks for `needs`.
+pub(super) async fn supply(
+    ports: &RoomPorts,
+    state: &mut RoomState,
+    needs: &Needs,
+) -> Result<(), StoreError> {
+    let (members, rows) = fetch(ports, state.conversation, needs).await?;
+    for (user, row) in members {
+        state.remember_member(user, row);
+    }
+    for row in rows {
+        state.remember_row(row)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,9 @@
+//! Rooms: one actor per live conversation, around the pure machine of
+//! `fanfare_engine::room`.
+
+mod activate;
+mod actor;
+mod supervisor;
+
+pub use actor::{Room, RoomArguments, RoomMessage, RoomPorts};
+pub use supervisor::{RoomSupervisor, SupervisorArguments};

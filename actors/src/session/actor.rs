@@ -1,0 +1,318 @@
+//! Role: one connection: who it is, what it asks, how it ends. Commands are
+//! cast to rooms with a reply handle, so many may be in flight.
+//! Arguments: [`SessionArguments`]. Messages: [`SessionMessage`].
+//! Supervised by [`super::SessionSupervisor`].
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use fanfare_engine::room::Submission;
+use fanfare_protocol::cursor::{Cursor, CursorWish};
+use fanfare_protocol::frame::{
+    ClientBody, ClientFrame, FrameId, encode_reply, encode_signal,
+};
+use fanfare_protocol::limits::FRAME_STRIKES_MAX;
+use fanfare_protocol::reply::{Reply, SessionInfo};
+use fanfare_protocol::signal::Signal;
+use fanfare_protocol::user::User;
+use fanfare_protocol::{Code, ConversationId, Refusal, Timestamp};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+
+use super::lane::Lane;
+use super::places::Job;
+use crate::account::Identity;
+use crate::clock;
+use crate::fanout::{Close, SocketHandle, text_frame};
+use crate::gateway::{Gateway, Permit};
+use crate::reply::Answered;
+
+/// What a session starts with.
+pub struct SessionArguments {
+    /// Its writing side.
+    pub socket: SocketHandle,
+    /// Where everything it asks goes.
+    pub gateway: Arc<Gateway>,
+    /// Where it comes from.
+    pub address: IpAddr,
+    /// Who it is, when the upgrade said so.
+    pub identity: Option<Identity>,
+}
+
+/// What a session is told.
+pub enum SessionMessage {
+    /// A frame came in.
+    Frame(Box<ClientFrame>, Permit),
+    /// One that could not be read.
+    BadFrame(Refusal),
+    /// Hello is answered: who it is and what it is subscribed to.
+    Welcomed(Box<Result<Welcome, Refusal>>),
+    /// What a command names was looked up.
+    Prepared(ConversationId, u64, Box<Result<Submission, Refusal>>),
+    /// A room answered.
+    Answered(ConversationId, u64, Answered),
+    /// Cursors were placed and answered.
+    Placed(Vec<ConversationId>, Vec<CursorWish>),
+    /// Its user has become a member, at this cursor; and how often that
+    /// was put off because an earlier subscription was still ending.
+    Added(Cursor, u8),
+    /// A subscription ended with its last entry.
+    Ended(ConversationId),
+    /// Repeat what had to wait for an owner.
+    Again(Vec<CursorWish>),
+    /// The socket is closed.
+    Closed,
+}
+
+/// Who a session turned out to be.
+pub struct Welcome {
+    pub(super) identity: Identity,
+    pub(super) user: User,
+    pub(super) subscribed: Vec<ConversationId>,
+    pub(super) later: Vec<CursorWish>,
+}
+
+/// The actor.
+pub struct Session;
+
+/// State of the actor. Dropping it closes the socket.
+pub struct State {
+    pub(super) socket: SocketHandle,
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) address: IpAddr,
+    pub(super) offered: Option<Identity>,
+    pub(super) phase: Phase,
+    pub(super) connected_at: Timestamp,
+    pub(super) subscribed: HashSet<ConversationId>,
+    pub(super) lanes: HashMap<ConversationId, Lane>,
+    pub(super) jobs: VecDeque<Job>,
+    pub(super) placing: bool,
+    strikes: usize,
+}
+
+pub(super) enum Phase {
+    /// Waits for hello.
+    New,
+    /// Hello is being answered; what comes meanwhile waits (it has permits).
+    Greeting(VecDeque<(ClientFrame, Permit)>),
+    /// Serves.
+    Ready(Box<(Identity, User)>),
+}
+
+impl Actor for Session {
+    type Msg = SessionMessage;
+    type State = State;
+    type Arguments = SessionArguments;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<SessionMessage>,
+        args: SessionArguments,
+    ) -> Result<State, ActorProcessingErr> {
+        Ok(State {
+            socket: args.socket,
+            gateway: args.gateway,
+            address: args.address,
+            offered: args.identity,
+            phase: Phase::New,
+            connected_at: clock::wall(),
+            subscribed: HashSet::new(),
+            lanes: HashMap::new(),
+            jobs: VecDeque::new(),
+            placing: false,
+            strikes: 0,
+        })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<SessionMessage>,
+        message: SessionMessage,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            SessionMessage::Frame(frame, permit) => state.frame(&myself, *frame, permit),
+            SessionMessage::BadFrame(refusal) => state.refuse(None, None, refusal),
+            SessionMessage::Welcomed(welcome) => state.welcomed(&myself, *welcome),
+            SessionMessage::Prepared(conversation, number, result) => {
+                state.prepared(&myself, conversation, number, *result);
+            }
+            SessionMessage::Answered(conversation, number, answered) => {
+                state.answered(&myself, conversation, number, answered);
+            }
+            SessionMessage::Placed(subscribed, later) => state.placed(&myself, subscribed, later),
+            SessionMessage::Added(cursor, tries) => state.added(&myself, cursor, tries),
+            SessionMessage::Ended(conversation) => {
+                state.subscribed.remove(&conversation);
+            }
+            SessionMessage::Again(wishes) => state.enqueue(&myself, Job::Again(wishes)),
+            SessionMessage::Closed => myself.stop(None),
+        }
+        Ok(())
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        if let Phase::Ready(who) = &self.phase {
+            let login = who.0.session;
+            self.gateway.sessions().remove(who.0.user, login, &self.socket);
+        }
+        // Does nothing when the socket is closed or closing already.
+        self.socket.close(Close::new(1011, "session ended"));
+    }
+}
+
+impl State {
+    pub(super) fn frame(
+        &mut self,
+        myself: &ActorRef<SessionMessage>,
+        frame: ClientFrame,
+        permit: Permit,
+    ) {
+        let ClientFrame { id, key, body } = frame;
+        let body = match body {
+            Ok(body) => body,
+            Err(refusal) => return self.refuse(id, key, refusal),
+        };
+        match (&mut self.phase, body) {
+            (Phase::Greeting(early), body) => {
+                early.push_back((ClientFrame { id, key, body: Ok(body) }, permit));
+            }
+            (Phase::New, ClientBody::Hello(hello)) => self.hello(myself, id, hello, permit),
+            (Phase::New, _) => {
+                let refusal = Refusal::new(Code::Unauthenticated, "say session:hello first");
+                self.refuse(id, key, refusal);
+            }
+            (Phase::Ready(who), body) => {
+                let (identity, user) = (who.0, who.1.clone());
+                if let Err(refusal) = self.gateway.rates().frame(identity.session) {
+                    return self.strike(id, key, refusal);
+                }
+                self.asked(myself, &identity, user, id, key, body, permit);
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one frame's parts, taken apart once")]
+    fn asked(
+        &mut self,
+        myself: &ActorRef<SessionMessage>,
+        identity: &Identity,
+        user: User,
+        id: Option<FrameId>,
+        key: Option<String>,
+        body: ClientBody,
+        permit: Permit,
+    ) {
+        match body {
+            ClientBody::Hello(_) => {
+                let refusal = Refusal::new(Code::Conflict, "this session said hello already");
+                self.refuse(id, key, refusal);
+            }
+            ClientBody::Ping => self.answer(id, &Reply::Done {}),
+            ClientBody::Info => {
+                let mut subscribed: Vec<ConversationId> = self.subscribed.iter().copied().collect();
+                subscribed.sort_unstable();
+                let connected_at = self.connected_at;
+                let info = SessionInfo { session: identity.session, user, subscribed, connected_at };
+                self.answer(id, &Reply::Info(Box::new(info)));
+            }
+            ClientBody::Refresh { token } => self.refresh(identity, id, key, &token),
+            ClientBody::Resume(cursors) => {
+                let wishes = cursors.into_iter().map(CursorWish::from).collect();
+                self.subscribe(myself, id, key, "cursors", wishes, permit);
+            }
+            ClientBody::Subscribe(wishes) => {
+                self.subscribe(myself, id, key, "cursors", wishes, permit);
+            }
+            ClientBody::Unsubscribe(conversations) => {
+                for conversation in &conversations {
+                    self.subscribed.remove(conversation);
+                }
+                self.socket.unsubscribe(conversations);
+                self.answer(id, &Reply::Done {});
+            }
+            ClientBody::Command(conversation, command) => {
+                self.command(myself, identity.user, conversation, command, id, key, permit);
+            }
+            ClientBody::Mark(ask) => self.mark(identity.user, ask, id, key, permit),
+        }
+    }
+
+    fn refresh(
+        &mut self,
+        identity: &Identity,
+        id: Option<FrameId>,
+        key: Option<String>,
+        token: &str,
+    ) {
+        match self.gateway.accounts().authenticate(token) {
+            Ok(fresh) if fresh.user != identity.user || fresh.session != identity.session => {
+                let refusal = Refusal::new(Code::Forbidden, "the token is of another log-in");
+                self.refuse(id, key, refusal);
+            }
+            Ok(fresh) => {
+                if let Phase::Ready(who) = &mut self.phase {
+                    who.0 = fresh;
+                }
+                self.socket.identify(fresh.user, self.end_ms(&fresh));
+                self.answer(id, &Reply::Done {});
+            }
+            Err(refusal) => self.refuse(id, key, refusal),
+        }
+    }
+
+    /// When the socket of this identity closes, in monotonic milliseconds.
+    pub(super) fn end_ms(&self, identity: &Identity) -> u64 {
+        let left_ms = identity.expires_at.since_ms(clock::wall());
+        clock::monotonic_ms() + left_ms + self.gateway.limits().token_grace_ms
+    }
+
+    /// Too many frames: refused, and in the end closed.
+    fn strike(&mut self, id: Option<FrameId>, key: Option<String>, refusal: Refusal) {
+        self.strikes += 1;
+        if self.strikes > FRAME_STRIKES_MAX {
+            let delay_ms = refusal.retry_after_ms.unwrap_or(1000).max(1000);
+            self.socket.close(Close::new(4101, delay_ms.to_string()));
+        } else {
+            self.refuse(id, key, refusal);
+        }
+    }
+
+    /// Answers a frame, if it asked for an answer.
+    pub(super) fn answer(&self, id: Option<FrameId>, reply: &Reply) {
+        if let Some(id) = id {
+            answer(&self.socket, &id, &Ok(reply));
+        }
+    }
+
+    /// Refuses a frame; without id by an `error` event.
+    pub(super) fn refuse(&self, id: Option<FrameId>, key: Option<String>, refusal: Refusal) {
+        refuse(&self.socket, id, key, refusal);
+    }
+}
+
+/// Queues a reply.
+pub(super) fn answer(socket: &SocketHandle, id: &FrameId, reply: &Result<&Reply, Refusal>) {
+    match encode_reply(id, reply) {
+        Ok(payload) => socket.send(text_frame(&payload)),
+        Err(error) => tracing::error!(%error, "reply not encoded"),
+    }
+}
+
+/// Queues a refusal.
+pub(super) fn refuse(
+    socket: &SocketHandle,
+    id: Option<FrameId>,
+    key: Option<String>,
+    refusal: Refusal,
+) {
+    match id {
+        Some(id) => answer(socket, &id, &Err(refusal)),
+        None => match encode_signal(None, &Signal::Error { key, refusal }) {
+            Ok(payload) => socket.send(text_frame(&payload)),
+            Err(error) => tracing::error!(%error, "error event not encoded"),
+        },
+    }
+}

@@ -1,0 +1,190 @@
+//! Hello: who it is, and the first subscriptions, answered in one order:
+//! registered, identified, placed, replied, released.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use fanfare_engine::check;
+use fanfare_protocol::cursor::{CursorWish, Placed};
+use fanfare_protocol::frame::{FrameId, Hello, HelloLimits, HelloReply, encode_reply};
+use fanfare_protocol::reply::Reply;
+use fanfare_protocol::{Code, ConversationId, Refusal};
+use ractor::ActorRef;
+
+use super::actor::{Phase, SessionMessage, State, Welcome, refuse};
+use crate::account::Identity;
+use crate::fanout::{SocketHandle, text_frame};
+use crate::gateway::{Gateway, Permit};
+use crate::sessions::Present;
+
+impl State {
+    pub(super) fn hello(
+        &mut self,
+        myself: &ActorRef<SessionMessage>,
+        id: Option<FrameId>,
+        hello: Hello,
+        permit: Permit,
+    ) {
+        let identity = match self.identity_of(&hello) {
+            Ok(identity) => identity,
+            Err(refusal) => return self.refuse(id, None, refusal),
+        };
+        if let Err(refusal) =
+            check::cursor_count("cursors", hello.cursors.len(), self.gateway.limits())
+        {
+            return self.refuse(id, None, refusal);
+        }
+        self.phase = Phase::Greeting(VecDeque::new());
+        let greeting = Greeting {
+            gateway: Arc::clone(&self.gateway),
+            socket: self.socket.clone(),
+            session: myself.clone(),
+            identity,
+            end_ms: self.end_ms(&identity),
+            id,
+        };
+        tokio::spawn(async move {
+            let session = greeting.session.clone();
+            let welcome = greeting.greet(hello).await;
+            // A session that ended needs it no more.
+            let _ = session.cast(SessionMessage::Welcomed(Box::new(welcome)));
+            drop(permit);
+        });
+    }
+
+    fn identity_of(&mut self, hello: &Hello) -> Result<Identity, Refusal> {
+        let accounts = self.gateway.accounts();
+        // The first there is: the upgrade's, else hello's.
+        if let Some(identity) = self.offered.take() {
+            return Ok(identity);
+        }
+        match (&hello.token, &hello.ticket) {
+            (Some(token), _) => accounts.authenticate(token),
+            (None, Some(ticket)) => accounts.redeem_ticket(ticket),
+            (None, None) => Err(Refusal::new(Code::Unauthenticated, "no token and no ticket")),
+        }
+    }
+
+    pub(super) fn welcomed(
+        &mut self,
+        myself: &ActorRef<SessionMessage>,
+        welcome: Result<Welcome, Refusal>,
+    ) {
+        let early = match std::mem::replace(&mut self.phase, Phase::New) {
+            Phase::Greeting(early) => early,
+            Phase::New | Phase::Ready(_) => VecDeque::new(),
+        };
+        if let Ok(Welcome { identity, user, subscribed, later }) = welcome {
+            tracing::debug!(user = %identity.user, address = %self.address, "session begins");
+            self.phase = Phase::Ready(Box::new((identity, user)));
+            self.subscribed.extend(subscribed);
+            self.repeat_later(myself, later);
+            self.next_job(myself);
+        }
+        for (frame, permit) in early {
+            self.frame(myself, frame, permit);
+        }
+    }
+}
+
+struct Greeting {
+    gateway: Arc<Gateway>,
+    socket: SocketHandle,
+    session: ActorRef<SessionMessage>,
+    identity: Identity,
+    end_ms: u64,
+    id: Option<FrameId>,
+}
+
+impl Greeting {
+    async fn greet(self, hello: Hello) -> Result<Welcome, Refusal> {
+        let identity = self.identity;
+        let user = match self.gateway.accounts().check_session(&identity).await {
+            Ok(user) => user,
+            Err(refusal) => return Err(self.turn_away(refusal)),
+        };
+        let present = Present {
+            session: identity.session,
+            socket: self.socket.clone(),
+            actor: self.session.clone(),
+        };
+        if let Err(refusal) = self.gateway.sessions().add(identity.user, present) {
+            return Err(self.turn_away(refusal));
+        }
+        self.socket.identify(identity.user, self.end_ms);
+        let wishes = match self.wishes(&hello).await {
+            Ok(wishes) => wishes,
+            Err(refusal) => {
+                self.gateway.sessions().remove(identity.user, identity.session, &self.socket);
+                return Err(self.turn_away(refusal));
+            }
+        };
+        let placement = self.gateway.place(identity.user, &self.socket, wishes.clone()).await;
+        let subscribed: Vec<ConversationId> =
+            placement.from.iter().map(|(conversation, _)| *conversation).collect();
+        let later = later_of(&placement.placed, &wishes);
+        let reply = self.reply(user.clone(), placement.placed);
+        self.socket.release(reply, placement.from);
+        Ok(Welcome { identity, user, subscribed, later })
+    }
+
+    fn turn_away(&self, refusal: Refusal) -> Refusal {
+        refuse(&self.socket, self.id.clone(), None, refusal.clone());
+        refusal
+    }
+
+    /// The client's cursors, then its most recently active conversations.
+    async fn wishes(&self, hello: &Hello) -> Result<Vec<CursorWish>, Refusal> {
+        let mut wishes: Vec<CursorWish> = Vec::new();
+        let mut wish = |wish: CursorWish| {
+            if wishes.iter().all(|known| known.conversation != wish.conversation) {
+                wishes.push(wish);
+            }
+        };
+        for cursor in &hello.cursors {
+            wish((*cursor).into());
+        }
+        let active = self.gateway.active(self.identity.user).await?;
+        for active in active.iter().take(self.gateway.limits().hello_subscriptions) {
+            let conversation = active.membership.conversation;
+            wish(CursorWish { conversation, epoch: None, seq: None });
+        }
+        Ok(wishes)
+    }
+
+    fn reply(&self, user: fanfare_protocol::user::User, placed: Placed) -> Option<bytes::Bytes> {
+        let limits = self.gateway.limits();
+        let reply = HelloReply {
+            session: self.identity.session,
+            user,
+            minor: 0,
+            heartbeat_s: limits.heartbeat_ms / 1000,
+            limits: HelloLimits {
+                frame_bytes_max: limits.frame_bytes_max,
+                message_text_bytes_max: limits.message_text_bytes_max,
+                subscriptions_max: limits.subscriptions_per_session_max,
+                cursors_max: limits.cursors_max,
+                delivered_members_max: limits.marks_shown_members_max,
+            },
+            subscribed: Vec::new(),
+            resync: Vec::new(),
+            gone: Vec::new(),
+            later: Vec::new(),
+        };
+        let reply = Reply::Hello(Box::new(reply.place(placed)));
+        let id = self.id.as_ref()?;
+        match encode_reply(id, &Ok(reply)) {
+            Ok(payload) => Some(text_frame(&payload)),
+            Err(error) => {
+                tracing::error!(%error, "hello not encoded");
+                None
+            }
+        }
+    }
+}
+
+/// The wishes behind `later`.
+pub(super) fn later_of(placed: &Placed, wishes: &[CursorWish]) -> Vec<CursorWish> {
+    let later = |wish: &&CursorWish| placed.later.contains(&wish.conversation);
+    wishes.iter().filter(later).copied().collect()
+}

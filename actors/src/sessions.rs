@@ -1,0 +1,114 @@
+//! Who is connected to this node: user → sessions. Bounded by the
+//! connections there are, and per user by `sessions_per_user_max`.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+
+use fanfare_protocol::limits::MAP_PARTS;
+use fanfare_protocol::{Code, Refusal, SessionId, UserId};
+use parking_lot::Mutex;
+use ractor::ActorRef;
+
+use crate::fanout::{Close, SocketHandle};
+use crate::session::SessionMessage;
+
+/// One connected session.
+#[derive(Clone)]
+pub struct Present {
+    /// The log-in it came with.
+    pub session: SessionId,
+    /// Its socket.
+    pub socket: SocketHandle,
+    /// Its actor.
+    pub actor: ActorRef<SessionMessage>,
+}
+
+/// The registry.
+pub struct Sessions {
+    hasher: RandomState,
+    parts: Vec<Mutex<HashMap<UserId, Vec<Present>>>>,
+    logins: Vec<Mutex<HashMap<SessionId, Vec<SocketHandle>>>>,
+    per_user_max: usize,
+}
+
+impl Sessions {
+    /// An empty registry.
+    pub fn new(per_user_max: usize) -> Self {
+        Self {
+            hasher: RandomState::new(),
+            parts: (0..MAP_PARTS).map(|_| Mutex::default()).collect(),
+            logins: (0..MAP_PARTS).map(|_| Mutex::default()).collect(),
+            per_user_max,
+        }
+    }
+
+    /// Adds a session.
+    ///
+    /// # Errors
+    /// `overloaded` when the user has too many.
+    pub fn add(&self, user: UserId, present: Present) -> Result<(), Refusal> {
+        let mut part = self.part(user).lock();
+        let sessions = part.entry(user).or_default();
+        if sessions.len() >= self.per_user_max {
+            return Err(Refusal::new(Code::Overloaded, "too many connections of this user"));
+        }
+        let login = present.session;
+        let socket = present.socket.clone();
+        sessions.push(present);
+        drop(part);
+        self.login(login).lock().entry(login).or_default().push(socket);
+        Ok(())
+    }
+
+    /// Removes the session of a socket.
+    pub fn remove(&self, user: UserId, login: SessionId, socket: &SocketHandle) {
+        let mut sockets = self.login(login).lock();
+        if let Some(known) = sockets.get_mut(&login) {
+            known.retain(|other| other.id() != socket.id());
+            if known.is_empty() {
+                sockets.remove(&login);
+            }
+        }
+        drop(sockets);
+        let mut part = self.part(user).lock();
+        if let Some(sessions) = part.get_mut(&user) {
+            sessions.retain(|present| present.socket.id() != socket.id());
+            if sessions.is_empty() {
+                part.remove(&user);
+            }
+        }
+    }
+
+    /// A user's sessions on this node.
+    pub fn of(&self, user: UserId) -> Vec<Present> {
+        self.part(user).lock().get(&user).cloned().unwrap_or_default()
+    }
+
+    /// Whether a user is connected to this node.
+    pub fn is_present(&self, user: UserId) -> bool {
+        self.part(user).lock().contains_key(&user)
+    }
+
+    /// Closes the sockets of a log-in that was revoked.
+    pub fn revoke(&self, login: SessionId) {
+        let sockets = self.login(login).lock().get(&login).cloned().unwrap_or_default();
+        for socket in sockets {
+            socket.close(Close::new(4201, "revoked"));
+        }
+    }
+
+    /// Every log-in with a socket here.
+    pub fn logins(&self) -> Vec<SessionId> {
+        self.logins.iter().flat_map(|part| part.lock().keys().copied().collect::<Vec<_>>()).collect()
+    }
+
+    fn login(&self, login: SessionId) -> &Mutex<HashMap<SessionId, Vec<SocketHandle>>> {
+        let hash = usize::try_from(self.hasher.hash_one(login)).unwrap_or(0);
+        &self.logins[hash % self.logins.len()]
+    }
+
+    fn part(&self, user: UserId) -> &Mutex<HashMap<UserId, Vec<Present>>> {
+        let hash = usize::try_from(self.hasher.hash_one(user)).unwrap_or(0);
+        &self.parts[hash % self.parts.len()]
+    }
+}
