@@ -5,6 +5,8 @@ mod activation;
 mod ask;
 mod commands;
 mod keys;
+mod outcomes;
 mod refusals;
 mod store;
+mod ticks;
 mod world;

@@ -323,6 +323,15 @@ impl World {
         true
     }
 
+    /// Lets what is being written end well.
+    pub fn settle_writes(&mut self) {
+        while self.append.is_some() || self.apply.is_some() {
+            let read = self.read.take();
+            self.step();
+            self.read = self.read.take().or(read);
+        }
+    }
+
     /// Lets everything end well, ticks included.
     pub fn quiesce(&mut self) {
         for _ in 0..10_000 {
