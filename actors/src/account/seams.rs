@@ -1,10 +1,11 @@
 //! Where time and randomness come from.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use fanfare_protocol::{Refusal, Timestamp};
 use uuid::{Builder, Uuid};
+
+use crate::clock;
 
 /// The wall clock, or a test's own.
 #[derive(Clone)]
@@ -13,11 +14,7 @@ pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 impl Clock {
     /// The machine's clock.
     pub fn wall() -> Self {
-        Self::of(|| {
-            let since = SystemTime::now().duration_since(UNIX_EPOCH);
-            let ms = since.map_or(0, |since| since.as_millis());
-            Timestamp(i64::try_from(ms).unwrap_or(i64::MAX))
-        })
+        Self::of(clock::wall)
     }
 
     /// Any other clock.

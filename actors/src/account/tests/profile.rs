@@ -2,6 +2,7 @@
 
 use fanfare_protocol::rest::UpdateMe;
 use fanfare_protocol::{Code, UserId};
+use fanfare_storage::dying::Operation;
 use uuid::Uuid;
 
 use super::{HERE, House, registration};
@@ -67,7 +68,13 @@ async fn unknown_users_are_not_found_or_left_out() {
         let found = house.book.resolve(&wanted).await.unwrap();
         assert_eq!(found.len(), 1);
         assert_eq!(found.get("bob"), Some(&ids[1]));
-        // The second time from memory.
-        house.shelf.die_after(1);
     }
+    // Who was found is remembered, who was not is looked for again.
+    let looked = house.switch.count(Operation::Claimed);
+    house
+        .book
+        .resolve(&["alice".to_owned(), "BOB".to_owned()])
+        .await
+        .unwrap();
+    assert_eq!(house.switch.count(Operation::Claimed), looked + 1);
 }

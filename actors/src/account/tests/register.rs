@@ -3,6 +3,7 @@
 use fanfare_engine::port::Scope;
 use fanfare_protocol::Code;
 use fanfare_protocol::rest::Register;
+use fanfare_storage::dying::{Fault, Operation};
 
 use super::{HERE, House, PASSWORD, login, registration};
 use crate::rates::Rates;
@@ -18,7 +19,7 @@ async fn alice_registers_and_her_names_are_hers() {
         (user.username.as_str(), user.display_name.as_str()),
         ("Alice", "Alice")
     );
-    assert_eq!(house.shelf.unsettled(), 0);
+    assert!(is_whole(&house).await);
     for (username, email, field) in [
         ("aLICE", "other@example.org", "username"),
         ("other", "aLICE@example.ORG", "email"),
@@ -31,9 +32,8 @@ async fn alice_registers_and_her_names_are_hers() {
         assert_eq!(refusal.code, Code::AlreadyExists);
         assert!(refusal.details.contains_key(field), "{refusal:?}");
     }
-    assert_eq!(house.shelf.accounts(), 1);
     // The refused one's free name stays free.
-    assert!(house.shelf.claim_of(Scope::Username, "other").is_none());
+    assert!(house.claim_of(Scope::Username, "other").await.is_none());
 }
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn bad_fields_are_named_before_anything_is_claimed() {
         assert_eq!(refusal.code, Code::InvalidRequest);
         assert!(refusal.details.contains_key(field), "{refusal:?}");
     }
-    assert_eq!(house.shelf.accounts() + house.shelf.unsettled(), 0);
+    assert_eq!(house.switch.operations(), 0);
 }
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn a_repeat_gets_the_same_account_and_another_body_a_conflict() {
     }
     let refused = house.book.register(alice(), Some("key-2"), HERE).await;
     assert_eq!(refused.err().unwrap().code, Code::AlreadyExists);
-    assert_eq!(house.shelf.accounts(), 1);
+    assert_eq!(house.switch.count(Operation::PutAccount), 1);
 }
 
 #[tokio::test]
@@ -118,128 +118,152 @@ async fn two_who_want_one_name_at_once_get_one_account() {
         house.book.register(two, None, HERE)
     );
     assert_eq!(usize::from(one.is_ok()) + usize::from(two.is_ok()), 1);
-    assert_eq!(house.shelf.accounts(), 1);
-    assert_eq!(house.shelf.unsettled(), 0);
+    assert!(house.is_settled(Scope::Username, "alice").await);
 }
 
-/// Alice's registration dies after each number of writes; then a new process.
-async fn died(writes: u64) -> Option<House> {
+const FAULTS: [Fault; 3] = [
+    Fault::Unavailable,
+    Fault::UnknownPerformed,
+    Fault::UnknownNotPerformed,
+];
+
+/// Alice's registration dies at this step; then comes a new process.
+async fn died(step: u64, fault: Fault) -> Option<House> {
     let house = House::new();
-    house.shelf.die_after(writes);
+    house.switch.die_at(step, fault);
     let alice = registration("alice", "alice@example.org");
     let died = house.book.register(alice, Some("key"), HERE).await;
-    house.shelf.revive();
     let refusal = died.err()?;
-    // Once the username is claimed, somebody may finish it.
-    let expected = match writes {
-        0 | 1 => Code::Unavailable,
-        2..=5 => Code::OutcomeUnknown,
-        _ => Code::Unavailable,
-    };
-    assert_eq!(refusal.code, expected, "after {writes} writes");
+    house.switch.revive();
+    let begun = house.claim_of(Scope::Username, "alice").await.is_some();
+    let settled = house.is_settled(Scope::Username, "alice").await;
+    if begun && !settled {
+        assert_eq!(
+            refusal.code,
+            Code::OutcomeUnknown,
+            "others may finish step {step}"
+        );
+    }
     Some(house.restarted())
+}
+
+/// Does the same after a death at every step, in every way.
+async fn after_each_death(then: impl AsyncFn(House)) {
+    for fault in FAULTS {
+        let mut steps = 0;
+        while let Some(house) = died(steps + 1, fault).await {
+            then(house).await;
+            steps += 1;
+        }
+        // Claim of the key, two looks for its names, claims of username and
+        // e-mail, account, two settled, the log-in.
+        assert_eq!(steps, 9, "{fault:?}");
+    }
+}
+
+async fn is_whole(house: &House) -> bool {
+    house.is_settled(Scope::Username, "alice").await
+        && house.is_settled(Scope::Email, "alice@example.org").await
 }
 
 #[tokio::test]
 async fn a_crash_anywhere_lets_alice_repeat() {
-    let mut deaths = 0;
-    while let Some(house) = died(deaths).await {
+    after_each_death(async |house| {
         let alice = registration("alice", "alice@example.org");
         let made = house.book.register(alice, Some("key"), HERE).await.unwrap();
-        assert_eq!(house.shelf.accounts(), 1, "after {deaths} writes");
-        assert_eq!(house.shelf.unsettled(), 0, "after {deaths} writes");
-        let by_mail = house
-            .book
-            .login(login("alice@example.org", PASSWORD), HERE)
-            .await
-            .unwrap();
-        assert_eq!(by_mail.user.id, made.tokens.user.id);
-        deaths += 1;
-    }
-    // Key, username, e-mail, account, two settled, log-in.
-    assert_eq!(deaths, 7);
+        assert!(is_whole(&house).await);
+        let login = login("alice@example.org", PASSWORD);
+        let tokens = house.book.login(login, HERE).await.unwrap();
+        assert_eq!(tokens.user.id, made.tokens.user.id);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_crash_anywhere_orphans_no_username() {
-    let mut deaths = 0;
-    while let Some(house) = died(deaths).await {
+    after_each_death(async |house| {
         let other = registration("alice", "bob@example.org");
-        let got = house.book.register(other, None, HERE).await;
-        assert_eq!(house.shelf.unsettled(), 0, "after {deaths} writes");
-        match got {
-            Ok(made) => assert_eq!(made.tokens.user.username, "alice"),
+        match house.book.register(other, None, HERE).await {
+            Ok(made) => {
+                assert_eq!(made.tokens.user.username, "alice");
+                let mail = house.claim_of(Scope::Email, "alice@example.org").await;
+                assert!(mail.is_none(), "she got no further than her key");
+            }
             // Then Alice has it and can log in.
             Err(refusal) => {
                 assert_eq!(refusal.code, Code::AlreadyExists);
-                house
-                    .book
-                    .login(login("alice", PASSWORD), HERE)
-                    .await
-                    .unwrap();
+                let login = login("alice", PASSWORD);
+                house.book.login(login, HERE).await.unwrap();
+                assert!(is_whole(&house).await);
             }
         }
-        assert_eq!(house.shelf.accounts(), 1, "after {deaths} writes");
-        deaths += 1;
-    }
-    assert_eq!(deaths, 7);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_crash_anywhere_orphans_no_address() {
-    let mut deaths = 0;
-    while let Some(house) = died(deaths).await {
+    after_each_death(async |house| {
         let other = registration("bob", "alice@example.org");
-        let got = house.book.register(other, None, HERE).await;
-        match got {
+        match house.book.register(other, None, HERE).await {
             Ok(_) => {
-                // Alice's username is free, though her claim may still stand.
+                // Alice's claim may still stand, but she has not her name.
                 let alice = registration("alice", "new@example.org");
                 house.book.register(alice, None, HERE).await.unwrap();
-                assert_eq!(house.shelf.accounts(), 2);
+                assert!(house.is_settled(Scope::Username, "alice").await);
             }
             Err(refusal) => {
                 assert_eq!(refusal.code, Code::AlreadyExists);
-                house
-                    .book
-                    .login(login("alice", PASSWORD), HERE)
-                    .await
-                    .unwrap();
+                let login = login("alice", PASSWORD);
+                house.book.login(login, HERE).await.unwrap();
+                assert!(is_whole(&house).await);
+                // What Bob claimed on the way is free again.
                 let bob = registration("bob", "bob@example.org");
                 house.book.register(bob, None, HERE).await.unwrap();
             }
         }
-        assert_eq!(house.shelf.unsettled(), 0, "after {deaths} writes");
-        deaths += 1;
-    }
-    assert_eq!(deaths, 7);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn who_logs_in_or_is_mentioned_first_finishes_it_too() {
-    for writes in 3..6 {
-        let house = died(writes).await.unwrap();
-        house
-            .book
-            .login(login("alice", PASSWORD), HERE)
-            .await
-            .unwrap();
-        assert_eq!(house.shelf.unsettled(), 0);
-        let house = died(writes).await.unwrap();
-        let found = house
-            .book
-            .resolve(&["Alice".into(), "bob".into()])
-            .await
-            .unwrap();
-        assert_eq!(found.len(), 1);
-        assert_eq!(house.shelf.unsettled(), 0);
-    }
+    after_each_death(async |house| {
+        if house.claim_of(Scope::Username, "alice").await.is_none() {
+            return;
+        }
+        let found = house.book.resolve(&["Alice".into(), "bob".into()]).await;
+        assert_eq!(found.unwrap().len(), 1);
+        assert!(is_whole(&house).await);
+    })
+    .await;
+    // The e-mail is claimed, the account is not written.
+    let house = died(6, Fault::Unavailable).await.unwrap();
+    assert!(!is_whole(&house).await);
+    let login = login("alice@example.org", PASSWORD);
+    house.book.login(login, HERE).await.unwrap();
+    assert!(is_whole(&house).await);
+}
+
+#[tokio::test]
+async fn two_who_finish_it_at_once_come_to_one_end() {
+    let house = died(6, Fault::Unavailable).await.unwrap();
+    let again = registration("alice", "alice@example.org");
+    let (one, two, three) = tokio::join!(
+        house.book.login(login("alice", PASSWORD), HERE),
+        house.book.login(login("alice@example.org", PASSWORD), HERE),
+        house.book.register(again, Some("key"), HERE),
+    );
+    let id = one.unwrap().user.id;
+    assert_eq!(two.unwrap().user.id, id);
+    assert_eq!(three.unwrap().tokens.user.id, id);
+    assert!(is_whole(&house).await);
 }
 
 #[tokio::test]
 async fn registrations_are_limited_per_address() {
     let limits = fanfare_protocol::Limits::default();
-    let house = House::over(Default::default(), Rates::on(&limits));
+    let house = House::with(Rates::on(&limits));
     let mut refused = None;
     for n in 0..=limits.auth_per_address_per_min {
         // Taken after the first: no hash is computed.

@@ -1,5 +1,6 @@
 //! Log-in, refresh, reuse, log-out, tickets.
 
+use fanfare_engine::account::Account;
 use fanfare_protocol::rest::Tokens;
 use fanfare_protocol::{Code, Limits, Refusal};
 
@@ -53,26 +54,23 @@ async fn who_has_no_password_or_is_deactivated_cannot_log_in() {
     let tokens = alice(&house).await;
     let identity = house.book.authenticate(&tokens.access_token).unwrap();
     let id = tokens.user.id;
-    house.shelf.put(|accounts| {
-        accounts.get_mut(&id).unwrap().deactivated_at = Some(Default::default());
-    });
+    let deactivate = |account: &mut Account| account.deactivated_at = Some(Default::default());
+    house.change(id, deactivate).await;
     let refused = house.book.login(login("alice", PASSWORD), HERE).await;
     assert_eq!(code(refused), Some(Code::InvalidCredentials));
     let refused = house.book.refresh(&tokens.refresh_token, HERE).await;
     assert_eq!(code(refused), Some(Code::Unauthenticated));
     let refused = house.book.check_session(&identity).await;
     assert_eq!(code(refused), Some(Code::Unauthenticated));
-    house.shelf.put(|accounts| {
-        let account = accounts.get_mut(&id).unwrap();
-        (account.deactivated_at, account.password) = (None, None);
-    });
+    let seeded = |account: &mut Account| (account.deactivated_at, account.password) = (None, None);
+    house.change(id, seeded).await;
     let refused = house.book.login(login("alice", PASSWORD), HERE).await;
     assert_eq!(code(refused), Some(Code::InvalidCredentials));
 }
 
 #[tokio::test]
 async fn guessing_is_limited_for_the_guesser_only() {
-    let house = House::over(Default::default(), Rates::on(&Limits::default()));
+    let house = House::with(Rates::on(&Limits::default()));
     alice(&house).await;
     let guesser = "192.0.2.1".parse().unwrap();
     let mut refused = None;
