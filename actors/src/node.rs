@@ -22,7 +22,7 @@ use crate::appender::Appender;
 use crate::directory::Directory;
 use crate::fanout::{Close, Fanout, text_frame};
 use crate::gateway::{Gateway, GatewayParts};
-use crate::marks::{MarksHandle, MarksParts};
+use crate::marks::{MarksHandle, MarksParts, OwnMarks};
 use crate::notices::Notices;
 use crate::owner::Owner;
 use crate::rates::Rates;
@@ -165,9 +165,11 @@ impl Node {
         };
         relays.start(&relay_parts, &parent)?;
         let sessions = Arc::new(Sessions::new(limits.sessions_per_user_max));
+        // Whoever counts reads through it: a sender's own message is read.
+        let own = OwnMarks::over(parts.marks, &limits);
         let unread_parts = UnreadParts {
             members: Arc::clone(&parts.members),
-            marks: Arc::clone(&parts.marks),
+            marks: Arc::clone(&own) as Arc<dyn MarksPort>,
             directory: directory.clone(),
             sessions: Arc::clone(&sessions),
             limits: Arc::clone(&limits),
@@ -175,7 +177,7 @@ impl Node {
         let unread = UnreadHandle::start(unread_parts, &parent)?;
         let marks_parts = MarksParts {
             log: Arc::clone(&parts.log),
-            marks: Arc::clone(&parts.marks),
+            marks: Arc::clone(&own),
             directory: directory.clone(),
             unread: unread.clone(),
             limits: Arc::clone(&limits),
@@ -194,7 +196,7 @@ impl Node {
             directory: directory.clone(),
             log: Arc::clone(&parts.log),
             members: parts.members,
-            marks: parts.marks,
+            marks: own,
             names: parts.names,
             marks_in: marks,
             relays,
@@ -290,7 +292,10 @@ impl Node {
     /// Ends every actor; what is being written is finished first.
     pub async fn stop(&self) {
         let patience = Duration::from_millis(self.limits.append_ms_max);
-        let settled = self.directory.all_settled();
+        let settled = async {
+            self.directory.all_settled().await;
+            self.gateway.parts.marks_in.settled().await;
+        };
         if tokio::time::timeout(patience, settled).await.is_err() {
             tracing::warn!("some writes were still under way");
         }

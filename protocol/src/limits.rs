@@ -320,6 +320,16 @@ pub const PLACEMENTS_AT_ONCE: usize = 16;
 pub const LIVE_NOTE_MS: u64 = 3_600_000;
 /// Rows of one internal page read.
 pub const SCAN_ROWS: usize = 256;
+/// A sender's own mark is durable this long after its message at the latest.
+pub const OWN_MARKS_MS: u64 = 200;
+/// Asked marks, and senders' own ones, of one flush.
+pub const MARKS_PER_FLUSH: usize = 4096;
+/// Rows or marks that one lookup reads at once.
+pub const MARK_READS_AT_ONCE: usize = 16;
+/// Users of conversations whose counts changed, on one node.
+pub const UNREAD_WAITING_MAX: usize = 131_072;
+/// Counts or lists of members that are read at once.
+pub const UNREAD_READS_AT_ONCE: usize = 32;
 /// Parts of a map that many threads use.
 pub const MAP_PARTS: usize = 64;
 /// From a close frame to the end of its connection, whatever the peer does.

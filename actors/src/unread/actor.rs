@@ -263,7 +263,11 @@ impl State {
     fn end_windows(&mut self) {
         self.alarmed = false;
         let now_ms = clock::monotonic_ms();
-        while let Some((_, job)) = self.windows.pop_front_if(|(end_ms, _)| *end_ms <= now_ms) {
+        while let Some((end_ms, job)) = self.windows.front().copied() {
+            if end_ms > now_ms {
+                return;
+            }
+            self.windows.pop_front();
             if self.is_due(job) {
                 self.jobs.push_back(job);
                 continue;
@@ -360,7 +364,11 @@ async fn connected(
         after = page.last().map(|member| member.user);
         let more = page.len() == SCAN_ROWS;
         let members = page.into_iter().filter(|member| member.row.is_active());
-        users.extend(members.map(|member| member.user).filter(|user| parts.sessions.is_present(*user)));
+        users.extend(
+            members
+                .map(|member| member.user)
+                .filter(|user| parts.sessions.is_present(*user)),
+        );
         if !more {
             return Ok(users);
         }

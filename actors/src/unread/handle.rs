@@ -55,12 +55,7 @@ impl UnreadHandle {
     /// `mentioned` names whom they name or name no longer. Up to
     /// `unread_pushed_members_max` members everybody hears of it, above only
     /// those.
-    pub fn moved(
-        &self,
-        conversation: ConversationId,
-        member_count: u64,
-        mentioned: Vec<UserId>,
-    ) {
+    pub fn moved(&self, conversation: ConversationId, member_count: u64, mentioned: Vec<UserId>) {
         let mut waiting = self.0.waiting.lock();
         let mut wake = false;
         if member_count <= self.0.parts.limits.unread_pushed_members_max {
@@ -122,8 +117,7 @@ fn spawn(
         parts: Arc::clone(parts),
         waiting: Arc::clone(waiting),
     };
-    let spawned =
-        ActorRuntime::spawn_linked_instant(None, UnreadActor, arguments, parent.clone())?;
+    let spawned = ActorRuntime::spawn_linked_instant(None, UnreadActor, arguments, parent.clone())?;
     let actor = spawned.0;
     // What waited for an actor that failed.
     if actor.cast(UnreadMessage::Look).is_err() {

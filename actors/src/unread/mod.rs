@@ -7,8 +7,6 @@
 mod actor;
 mod count;
 mod handle;
-#[cfg(test)]
-mod tests;
 mod waiting;
 
 pub use count::{Counted, count};

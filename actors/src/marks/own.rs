@@ -1,0 +1,213 @@
+//! Senders' own marks: known from the moment their message is published,
+//! durable a little later (should the process die in between, the next
+//! activation repeats them). Bounded by `marks_waiting_max`.
+//!
+//! **Invariant:** who reads marks through [`OwnMarks`] never finds a sender's
+//! own message unread.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use fanfare_engine::member::Marks;
+use fanfare_engine::port::{MarkWrite, MarksPort, PortFuture};
+use fanfare_protocol::{ConversationId, Limits, UserId};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+/// One sender's own mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct OwnMark {
+    pub conversation: ConversationId,
+    pub user: UserId,
+    pub marks: Marks,
+}
+
+/// See the module: a port over the store's.
+pub struct OwnMarks {
+    stored: Arc<dyn MarksPort>,
+    waiting: Mutex<Waiting>,
+    empty: Notify,
+    waiting_max: usize,
+}
+
+#[derive(Default)]
+struct Waiting {
+    conversations: HashMap<ConversationId, HashMap<UserId, Marks>>,
+    count: usize,
+    /// Somebody looks after it already.
+    armed: bool,
+}
+
+impl OwnMarks {
+    /// No marks yet, over those that are stored.
+    pub fn over(stored: Arc<dyn MarksPort>, limits: &Limits) -> Arc<Self> {
+        Arc::new(Self {
+            stored,
+            waiting: Mutex::default(),
+            empty: Notify::new(),
+            waiting_max: limits.marks_waiting_max,
+        })
+    }
+
+    /// Waits until every one is durable.
+    pub async fn settled(&self) {
+        loop {
+            let empty = self.empty.notified();
+            tokio::pin!(empty);
+            empty.as_mut().enable();
+            if self.is_empty() {
+                return;
+            }
+            empty.await;
+        }
+    }
+
+    /// Raises one; `true` when the actor must be told that some wait.
+    pub(super) fn add(&self, conversation: ConversationId, user: UserId, marks: Marks) -> bool {
+        let mut waiting = self.waiting.lock();
+        let known = waiting.conversations.get_mut(&conversation);
+        if let Some(known) = known.and_then(|users| users.get_mut(&user)) {
+            *known = highest(*known, marks);
+        } else if waiting.count < self.waiting_max {
+            waiting.count += 1;
+            let users = waiting.conversations.entry(conversation).or_default();
+            users.insert(user, marks);
+        } else {
+            metrics::counter!("fanfare_own_marks_dropped_total").increment(1);
+            return false;
+        }
+        !std::mem::replace(&mut waiting.armed, true)
+    }
+
+    /// Some of them, at most `limit`, to be written.
+    pub(super) fn some(&self, limit: usize) -> Vec<OwnMark> {
+        let waiting = self.waiting.lock();
+        let all = waiting
+            .conversations
+            .iter()
+            .flat_map(|(conversation, users)| {
+                users.iter().map(|(user, marks)| OwnMark {
+                    conversation: *conversation,
+                    user: *user,
+                    marks: *marks,
+                })
+            });
+        all.take(limit).collect()
+    }
+
+    /// These are durable: they wait no longer, unless they rose meanwhile.
+    pub(super) fn flushed(&self, durable: &[OwnMark]) {
+        let mut waiting = self.waiting.lock();
+        for own in durable {
+            let Some(users) = waiting.conversations.get_mut(&own.conversation) else {
+                continue;
+            };
+            if users.get(&own.user) != Some(&own.marks) {
+                continue;
+            }
+            users.remove(&own.user);
+            if users.is_empty() {
+                waiting.conversations.remove(&own.conversation);
+            }
+            waiting.count -= 1;
+        }
+        if waiting.count == 0 {
+            self.empty.notify_waiters();
+        }
+    }
+
+    /// Whether some wait and nobody looks after them: from now on the caller
+    /// does.
+    pub(super) fn arm(&self) -> bool {
+        let mut waiting = self.waiting.lock();
+        waiting.count > 0 && !std::mem::replace(&mut waiting.armed, true)
+    }
+
+    /// The caller no longer looks after them.
+    pub(super) fn disarm(&self) {
+        self.waiting.lock().armed = false;
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.lock().count == 0
+    }
+
+    fn of(&self, conversation: ConversationId, user: UserId) -> Option<Marks> {
+        let waiting = self.waiting.lock();
+        waiting
+            .conversations
+            .get(&conversation)?
+            .get(&user)
+            .copied()
+    }
+}
+
+impl MarksPort for OwnMarks {
+    fn marks(&self, conversation: ConversationId, user: UserId) -> PortFuture<'_, Marks> {
+        // Asked first: what is durable in between is then found in the store.
+        let own = self.of(conversation, user).unwrap_or_default();
+        Box::pin(async move {
+            let stored = self.stored.marks(conversation, user).await?;
+            Ok(highest(stored, own))
+        })
+    }
+
+    fn marks_of(
+        &self,
+        conversation: ConversationId,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> PortFuture<'_, Vec<(UserId, Marks)>> {
+        let own = self
+            .waiting
+            .lock()
+            .conversations
+            .get(&conversation)
+            .cloned();
+        Box::pin(async move {
+            let mut page = self.stored.marks_of(conversation, after, limit).await?;
+            let Some(mut own) = own else {
+                return Ok(page);
+            };
+            for (user, marks) in &mut page {
+                if let Some(own) = own.remove(user) {
+                    *marks = highest(*marks, own);
+                }
+            }
+            // Whose first mark it is.
+            page.extend(
+                own.into_iter()
+                    .filter(|(user, _)| after.is_none_or(|it| *user > it)),
+            );
+            page.sort_unstable_by_key(|(user, _)| *user);
+            page.truncate(limit);
+            Ok(page)
+        })
+    }
+
+    fn raise(&self, writes: Vec<MarkWrite>) -> PortFuture<'_, ()> {
+        self.stored.raise(writes)
+    }
+
+    fn mentions_behind(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+        after_seq: u64,
+    ) -> PortFuture<'_, u64> {
+        self.stored.mentions_behind(user, conversation, after_seq)
+    }
+}
+
+/// The higher of each mark.
+fn highest(one: Marks, other: Marks) -> Marks {
+    let read = if one.read_seq >= other.read_seq {
+        one
+    } else {
+        other
+    };
+    Marks {
+        delivered_seq: one.delivered_seq.max(other.delivered_seq),
+        ..read
+    }
+}
