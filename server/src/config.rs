@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use fanfare_protocol::Limits;
+use figment::error::Kind;
 use figment::providers::Serialized;
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
@@ -171,7 +172,7 @@ impl Config {
             from_variables.push(Layer::one(&known, &key, &value, name)?);
         }
         if let Some(path) = file(named, folder) {
-            figment = figment.merge(read(&path, &known)?);
+            figment = figment.merge(read(&path)?);
         }
         for layer in from_variables {
             figment = figment.merge(layer);
@@ -351,8 +352,8 @@ fn file(named: Option<PathBuf>, folder: &Path) -> Option<PathBuf> {
     named.or_else(|| Some(folder.join(FILE)).filter(|path| path.exists()))
 }
 
-/// A file as a layer, after all its keys were found to exist.
-fn read(path: &Path, known: &Dict) -> Result<Layer, ConfigError> {
+/// A file as a layer.
+fn read(path: &Path) -> Result<Layer, ConfigError> {
     let cannot = |why: String| ConfigError::File {
         path: path.to_owned(),
         why,
@@ -369,32 +370,21 @@ fn read(path: &Path, known: &Dict) -> Result<Layer, ConfigError> {
     let dict = Value::serialize(table).map_err(|error| cannot(error.to_string()))?;
     let dict = dict.into_dict().unwrap_or_default();
     let place = path.display().to_string();
-    all_known(&dict, known, "", &place)?;
     Ok(Layer { dict, place })
-}
-
-fn all_known(dict: &Dict, known: &Dict, above: &str, place: &str) -> Result<(), ConfigError> {
-    for (name, value) in dict {
-        let key = format!("{above}{name}");
-        let Some(default) = known.get(name) else {
-            return Err(ConfigError::Unknown {
-                key,
-                place: place.to_owned(),
-            });
-        };
-        if let (Value::Dict(_, dict), Value::Dict(_, known)) = (value, default) {
-            all_known(dict, known, &format!("{key}."), place)?;
-        }
-    }
-    Ok(())
 }
 
 fn wrong(error: &figment::Error) -> ConfigError {
     let place = error.metadata.as_ref();
-    ConfigError::Wrong {
-        key: error.path.join("."),
-        place: place.map_or_else(|| "defaults".to_owned(), |place| place.name.to_string()),
-        why: error.kind.to_string(),
+    let place = place.map_or_else(|| "defaults".to_owned(), |place| place.name.to_string());
+    let key = error.path.join(".");
+    match &error.kind {
+        // Without the list of all that are known.
+        Kind::UnknownField(..) => ConfigError::Unknown { key, place },
+        kind => ConfigError::Wrong {
+            key,
+            place,
+            why: kind.to_string(),
+        },
     }
 }
 

@@ -106,6 +106,7 @@ fn unknown_keys_are_refused_with_their_place() {
         ("[limit]\npage_max = 7", "`limit`"),
     ] {
         let error = refused(&settings(), &[], text);
+        assert!(error.starts_with("there is no setting"), "{error}");
         assert!(error.contains(key) && error.contains(FILE), "{error}");
     }
     for (name, key) in [

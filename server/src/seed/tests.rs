@@ -149,6 +149,7 @@ async fn the_file_has_one_line_per_user() {
         out: folder.path().join("users.jsonl"),
         ..wish(30, 10, 3)
     };
+    std::fs::write(&wish.out, "of an older one\n".repeat(10_000)).unwrap();
     seed(&config, &wish).await.unwrap();
     let text = std::fs::read_to_string(&wish.out).unwrap();
     let lines: Vec<serde_json::Value> = text
