@@ -32,7 +32,11 @@ pub struct Appender {
 impl Appender {
     /// An appender onto this log.
     pub fn new(log: Arc<dyn Log>, ownership: Arc<dyn Ownership>) -> Self {
-        Self { log, ownership, outstanding: Arc::default() }
+        Self {
+            log,
+            ownership,
+            outstanding: Arc::default(),
+        }
     }
 
     /// Appends; `done` hears the outcome. With `note_live` the conversation
@@ -48,7 +52,9 @@ impl Appender {
         let this = self.clone();
         let held = this.hold(conversation);
         tokio::spawn(async move {
-            let outcome = this.append_until_known(conversation, &batch, note_live, &done).await;
+            let outcome = this
+                .append_until_known(conversation, &batch, note_live, &done)
+                .await;
             drop(held);
             done(outcome);
         });
@@ -134,8 +140,14 @@ impl Appender {
 
     fn hold(&self, conversation: ConversationId) -> Held {
         let notify = Arc::new(Notify::new());
-        self.outstanding.lock().insert(conversation, Arc::clone(&notify));
-        Held { appender: self.clone(), conversation, notify }
+        self.outstanding
+            .lock()
+            .insert(conversation, Arc::clone(&notify));
+        Held {
+            appender: self.clone(),
+            conversation,
+            notify,
+        }
     }
 
     async fn append_until_known(
@@ -146,8 +158,7 @@ impl Appender {
         report: &(impl Fn(Outcome) + Send + Sync),
     ) -> Outcome {
         let slot = slot_of(conversation);
-        if note_live
-            && let Err(error) = self.log.put_live(slot, conversation, clock::wall()).await
+        if note_live && let Err(error) = self.log.put_live(slot, conversation, clock::wall()).await
         {
             tracing::warn!(%conversation, %error, "append refused: not noted as live");
             return Outcome::NotWritten;
@@ -191,7 +202,10 @@ impl Drop for Held {
     fn drop(&mut self) {
         let mut outstanding = self.appender.outstanding.lock();
         // A later write of the same room may have taken the place over.
-        if outstanding.get(&self.conversation).is_some_and(|it| Arc::ptr_eq(it, &self.notify)) {
+        if outstanding
+            .get(&self.conversation)
+            .is_some_and(|it| Arc::ptr_eq(it, &self.notify))
+        {
             outstanding.remove(&self.conversation);
         }
         drop(outstanding);

@@ -10,12 +10,17 @@ static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// Wall clock and monotonic milliseconds since the process first asked.
 pub fn now() -> Now {
-    Now { at: wall(), ms: monotonic_ms() }
+    Now {
+        at: wall(),
+        ms: monotonic_ms(),
+    }
 }
 
 /// The wall clock: for people and tokens, never for order.
 pub fn wall() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 

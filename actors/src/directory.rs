@@ -102,7 +102,11 @@ impl Directory {
 
     /// Whether a room of this conversation is live.
     pub fn is_live(&self, conversation: ConversationId) -> bool {
-        self.part(conversation).owned.lock().get(&conversation).is_some_and(|it| it.room.is_some())
+        self.part(conversation)
+            .owned
+            .lock()
+            .get(&conversation)
+            .is_some_and(|it| it.room.is_some())
     }
 
     /// How far the log is published; `None` when there is no such log.
@@ -146,7 +150,9 @@ impl Directory {
                 changed.await;
             }
         };
-        tokio::time::timeout(patience, wait).await.map_err(|_| stalled())?
+        tokio::time::timeout(patience, wait)
+            .await
+            .map_err(|_| stalled())?
     }
 
     /// A fleeting frame for everybody who is subscribed.
@@ -161,7 +167,9 @@ impl Directory {
     pub fn repeat_heads(&self) {
         for conversation in std::mem::take(&mut *self.0.moved.lock()) {
             let owned = self.part(conversation).owned.lock();
-            let told = owned.get(&conversation).and_then(|it| Some((it.follower.clone()?, it.head?)));
+            let told = owned
+                .get(&conversation)
+                .and_then(|it| Some((it.follower.clone()?, it.head?)));
             drop(owned);
             if let Some((follower, head)) = told {
                 follower.head(as_head(&head));
@@ -201,7 +209,9 @@ impl Directory {
 
     /// Entries became durable.
     pub(crate) fn published(&self, published: Arc<Published>) {
-        let Some(last) = published.rows.last() else { return };
+        let Some(last) = published.rows.last() else {
+            return;
+        };
         let head = HeadRow {
             conversation: published.conversation,
             epoch: last.row.epoch,
@@ -235,7 +245,10 @@ impl Directory {
         self.0.rooms.lock().remove(&room);
         let mut owned = self.part(conversation).owned.lock();
         if let Some(row) = owned.get_mut(&conversation)
-            && row.room.as_ref().is_some_and(|known| known.get_id() == room)
+            && row
+                .room
+                .as_ref()
+                .is_some_and(|known| known.get_id() == room)
         {
             row.room = None;
             if row.head.is_none() && row.follower.is_none() {
@@ -248,8 +261,14 @@ impl Directory {
     /// followed need not be remembered.
     pub(crate) fn head_row_written(&self, head: &HeadRow, clean: bool) {
         let mut owned = self.part(head.conversation).owned.lock();
-        let Some(row) = owned.get_mut(&head.conversation) else { return };
-        let Some(known) = row.head.as_mut().filter(|known| clean && known.seq == head.seq) else {
+        let Some(row) = owned.get_mut(&head.conversation) else {
+            return;
+        };
+        let Some(known) = row
+            .head
+            .as_mut()
+            .filter(|known| clean && known.seq == head.seq)
+        else {
             return;
         };
         known.clean = head.clean;
@@ -262,17 +281,20 @@ impl Directory {
     /// growing pause, if somebody follows or a write is outstanding;
     /// otherwise by the next command.
     pub(crate) fn ended(&self, room: ActorId) {
-        let Some(conversation) = self.0.rooms.lock().remove(&room) else { return };
+        let Some(conversation) = self.0.rooms.lock().remove(&room) else {
+            return;
+        };
         let part = self.part(conversation);
         let mut owned = part.owned.lock();
-        let Some(row) = owned.get_mut(&conversation) else { return };
+        let Some(row) = owned.get_mut(&conversation) else {
+            return;
+        };
         if row.room.as_ref().is_none_or(|known| known.get_id() != room) {
             return;
         }
         row.room = None;
         row.failures = row.failures.saturating_add(1);
-        let wanted =
-            row.follower.is_some() || self.0.ports.appender.is_outstanding(conversation);
+        let wanted = row.follower.is_some() || self.0.ports.appender.is_outstanding(conversation);
         if wanted {
             self.start(conversation, row);
         }
@@ -291,17 +313,27 @@ impl Directory {
         }
     }
 
-    fn start(&self, conversation: ConversationId, row: &mut Owned) -> Option<ActorRef<RoomMessage>> {
+    fn start(
+        &self,
+        conversation: ConversationId,
+        row: &mut Owned,
+    ) -> Option<ActorRef<RoomMessage>> {
         let supervisor = self.0.supervisor.get()?.clone();
         let limits = &self.0.limits;
-        let pause = limits.room_restart_ms_min.saturating_mul(1 << row.failures.min(16));
+        let pause = limits
+            .room_restart_ms_min
+            .saturating_mul(1 << row.failures.min(16));
         let arguments = RoomArguments {
             conversation,
             epoch: self.0.epoch,
             ports: self.0.ports.clone(),
             directory: self.clone(),
             limits: Arc::clone(limits),
-            delay_ms: if row.failures == 0 { 0 } else { pause.min(limits.room_restart_ms_max) },
+            delay_ms: if row.failures == 0 {
+                0
+            } else {
+                pause.min(limits.room_restart_ms_max)
+            },
         };
         // `pre_start` waits for nothing; loading is the room's first work.
         let started = ractor::ActorRuntime::spawn_linked_instant(None, Room, arguments, supervisor);
@@ -325,11 +357,20 @@ impl Directory {
     }
 
     fn known_head(&self, conversation: ConversationId) -> Option<HeadRow> {
-        self.part(conversation).owned.lock().get(&conversation)?.head
+        self.part(conversation)
+            .owned
+            .lock()
+            .get(&conversation)?
+            .head
     }
 
     fn follower(&self, conversation: ConversationId) -> Option<Arc<dyn Follower>> {
-        self.part(conversation).owned.lock().get(&conversation)?.follower.clone()
+        self.part(conversation)
+            .owned
+            .lock()
+            .get(&conversation)?
+            .follower
+            .clone()
     }
 }
 
@@ -383,5 +424,9 @@ impl Directory {
 }
 
 fn as_head(head: &HeadRow) -> Head {
-    Head { conversation: head.conversation, epoch: head.epoch, seq: head.seq }
+    Head {
+        conversation: head.conversation,
+        epoch: head.epoch,
+        seq: head.seq,
+    }
 }

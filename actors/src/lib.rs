@@ -4,20 +4,20 @@
 //! **Invariant:** actors never see storage or transport; they get ports.
 
 pub mod account;
-pub mod rates;
-pub mod clock;
-pub mod reply;
-pub mod owner;
 pub mod appender;
-pub mod room;
+pub mod clock;
 pub mod directory;
 pub mod fanout;
+pub mod gateway;
+pub mod marks;
+pub mod node;
+pub mod notices;
+pub mod owner;
+pub mod rates;
 pub mod relay;
 pub mod relays;
-pub mod marks;
-pub mod unread;
-pub mod notices;
+pub mod reply;
+pub mod room;
 pub mod session;
 pub mod sessions;
-pub mod gateway;
-pub mod node;
+pub mod unread;

@@ -128,7 +128,9 @@ impl Actor for Root {
         };
         if let Some(children) = children {
             let parent = myself.get_cell();
-            let _ = children.relays.replace(child, &children.relay_parts, &parent)
+            let _ = children
+                .relays
+                .replace(child, &children.relay_parts, &parent)
                 || children.marks.replace(child, &parent)
                 || children.unread.replace(child, &parent);
         }
@@ -152,7 +154,9 @@ impl Node {
             appender: Appender::new(Arc::clone(&parts.log), parts.ownership),
         };
         let directory = Directory::new(parts.epoch, Arc::clone(&limits), room_ports);
-        let arguments = SupervisorArguments { directory: directory.clone() };
+        let arguments = SupervisorArguments {
+            directory: directory.clone(),
+        };
         let (rooms, _) =
             ActorRuntime::spawn_linked(None, RoomSupervisor, arguments, parent.clone()).await?;
         let relays = Relays::new();
@@ -184,10 +188,18 @@ impl Node {
         };
         let marks = MarksHandle::start(marks_parts, &parent)?;
         let (sessions_heard, marks_heard) = (Arc::clone(&sessions), marks.clone());
-        let notices =
-            Notices { sessions: sessions_heard, marks: marks_heard, unread: unread.clone() };
+        let notices = Notices {
+            sessions: sessions_heard,
+            marks: marks_heard,
+            unread: unread.clone(),
+        };
         directory.begin(rooms.get_cell(), Arc::new(notices));
-        let children = Children { relays: relays.clone(), relay_parts, marks: marks.clone(), unread };
+        let children = Children {
+            relays: relays.clone(),
+            relay_parts,
+            marks: marks.clone(),
+            unread,
+        };
         if root.cast(Box::new(children)).is_err() {
             tracing::error!("node root ended at once");
         }
@@ -266,9 +278,15 @@ impl Node {
             order: fanfare_engine::port::Order::Ascending,
         };
         if self.log.rows(range).await?.is_empty() {
-            return self.log.drop_live(slot_of(conversation), conversation).await;
+            return self
+                .log
+                .drop_live(slot_of(conversation), conversation)
+                .await;
         }
-        self.directory.activated_head(conversation).await.map(|_| ())
+        self.directory
+            .activated_head(conversation)
+            .await
+            .map(|_| ())
     }
 
     /// Tells every client when to come back, then closes their sockets.
@@ -276,17 +294,18 @@ impl Node {
     pub fn drain(&self) {
         let spread_ms = self.limits.reconnect_spread_ms.max(1);
         let place = Arc::new(std::sync::atomic::AtomicU64::new(0));
-        self.fanout.close_all(&Close::new(1012, "restarting"), move || {
-            // A stride prime to any sensible spread: even, whatever the number.
-            let at = place.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            let signal = fanfare_protocol::signal::Signal::SessionReconnect {
-                delay_ms: at.wrapping_mul(7919) % spread_ms,
-            };
-            match fanfare_protocol::frame::encode_signal(None, &signal) {
-                Ok(payload) => text_frame(&payload),
-                Err(_) => bytes::Bytes::new(),
-            }
-        });
+        self.fanout
+            .close_all(&Close::new(1012, "restarting"), move || {
+                // A stride prime to any sensible spread: even, whatever the number.
+                let at = place.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                let signal = fanfare_protocol::signal::Signal::SessionReconnect {
+                    delay_ms: at.wrapping_mul(7919) % spread_ms,
+                };
+                match fanfare_protocol::frame::encode_signal(None, &signal) {
+                    Ok(payload) => text_frame(&payload),
+                    Err(_) => bytes::Bytes::new(),
+                }
+            });
     }
 
     /// Ends every actor; what is being written is finished first.

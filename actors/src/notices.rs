@@ -32,7 +32,11 @@ impl Listener for Notices {
             let (log, entry) = (&row.row, &row.entry);
             for user in added_by(entry) {
                 for present in self.sessions.of(user) {
-                    let cursor = Cursor { conversation, epoch: log.epoch, seq: log.seq };
+                    let cursor = Cursor {
+                        conversation,
+                        epoch: log.epoch,
+                        seq: log.seq,
+                    };
                     // A session that ended needs it no more.
                     let _ = present.actor.cast(SessionMessage::Added(cursor, 0));
                 }
@@ -53,7 +57,8 @@ impl Listener for Notices {
             }
         }
         if moved {
-            self.unread.moved(conversation, published.member_count, mentioned);
+            self.unread
+                .moved(conversation, published.member_count, mentioned);
         }
     }
 }

@@ -63,7 +63,13 @@ pub enum RelayMessage {
     /// Missing entries were read, up to a head.
     Pulled(ConversationId, Head, Result<Vec<LogRow>, StoreError>),
     /// A page was read, under the row's generation at the time.
-    PageRead(usize, ConversationId, u64, u64, Result<Vec<LogRow>, StoreError>),
+    PageRead(
+        usize,
+        ConversationId,
+        u64,
+        u64,
+        Result<Vec<LogRow>, StoreError>,
+    ),
 }
 
 /// Numbers of holds, rising over all relays of the process.
@@ -189,7 +195,9 @@ impl Actor for Relay {
                 state.fetch(&myself, shard, conversation, page);
             }
             RelayMessage::Entries(published) => {
-                state.queued.fetch_sub(published.weight_bytes(), Ordering::Relaxed);
+                state
+                    .queued
+                    .fetch_sub(published.weight_bytes(), Ordering::Relaxed);
                 state.published(&myself, &published);
             }
             RelayMessage::Head(head) => state.head(&myself, head),
@@ -252,7 +260,9 @@ impl State {
     }
 
     fn answer_waiting(&mut self, conversation: ConversationId) {
-        let Some(row) = self.rows.get_mut(&conversation) else { return };
+        let Some(row) = self.rows.get_mut(&conversation) else {
+            return;
+        };
         let Some(head) = row.head else { return };
         for (socket, answer) in std::mem::take(&mut row.waiting) {
             if let Some(shard) = self.fanout.shard(socket.shard()) {
@@ -268,7 +278,9 @@ impl State {
     }
 
     fn unknown(&mut self, conversation: ConversationId) {
-        let Some(row) = self.rows.get_mut(&conversation) else { return };
+        let Some(row) = self.rows.get_mut(&conversation) else {
+            return;
+        };
         for (_, answer) in std::mem::take(&mut row.waiting) {
             let _ = answer.send(None);
         }
@@ -279,8 +291,14 @@ impl State {
     }
 
     fn idle(&mut self, shard: usize, conversation: ConversationId, hold: u64) {
-        let Some(row) = self.rows.get_mut(&conversation) else { return };
-        if row.holds.iter().any(|(at, newest)| *at == shard && *newest > hold) {
+        let Some(row) = self.rows.get_mut(&conversation) else {
+            return;
+        };
+        if row
+            .holds
+            .iter()
+            .any(|(at, newest)| *at == shard && *newest > hold)
+        {
             return;
         }
         row.holds.retain(|(at, _)| *at != shard);
@@ -293,29 +311,45 @@ impl State {
 
     fn shards_of(&self, conversation: ConversationId) -> Vec<ShardHandle> {
         let bits = self.rows.get(&conversation).map_or(0, |row| row.shards);
-        (0..64).filter(|at| bits & (1 << at) != 0).filter_map(|at| self.fanout.shard(at).cloned()).collect()
+        (0..64)
+            .filter(|at| bits & (1 << at) != 0)
+            .filter_map(|at| self.fanout.shard(at).cloned())
+            .collect()
     }
 
     // --- entries -----------------------------------------------------------
 
     fn published(&mut self, myself: &ActorRef<RelayMessage>, published: &Published) {
         let conversation = published.conversation;
-        let Some(row) = self.rows.get_mut(&conversation) else { return };
+        let Some(row) = self.rows.get_mut(&conversation) else {
+            return;
+        };
         let Some(head) = row.head else { return };
-        let Some((first, last)) = published.rows.first().zip(published.rows.last()) else { return };
-        let newest = Head { conversation, epoch: last.row.epoch, seq: last.row.seq };
+        let Some((first, last)) = published.rows.first().zip(published.rows.last()) else {
+            return;
+        };
+        let newest = Head {
+            conversation,
+            epoch: last.row.epoch,
+            seq: last.row.seq,
+        };
         if first.row.seq > head.seq + 1 || row.pulling {
             self.pull(myself, newest);
             return;
         }
-        let new: Vec<&PublishedRow> =
-            published.rows.iter().filter(|it| it.row.seq > head.seq).collect();
+        let new: Vec<&PublishedRow> = published
+            .rows
+            .iter()
+            .filter(|it| it.row.seq > head.seq)
+            .collect();
         let entries = new.iter().map(|it| (&it.row, &*it.entry)).collect();
         self.hand_on(conversation, newest, entries);
     }
 
     fn head(&mut self, myself: &ActorRef<RelayMessage>, head: Head) {
-        let Some(row) = self.rows.get_mut(&head.conversation) else { return };
+        let Some(row) = self.rows.get_mut(&head.conversation) else {
+            return;
+        };
         match row.head {
             None => {
                 row.head = Some(head);
@@ -337,7 +371,9 @@ impl State {
 
     /// Reads what is missing up to `target`, once for everybody.
     fn pull(&mut self, myself: &ActorRef<RelayMessage>, target: Head) {
-        let Some(row) = self.rows.get_mut(&target.conversation) else { return };
+        let Some(row) = self.rows.get_mut(&target.conversation) else {
+            return;
+        };
         if row.target.is_none_or(|known| known.seq < target.seq) {
             row.target = Some(target);
         }
@@ -360,7 +396,10 @@ impl State {
             if rows.is_err() {
                 tokio::time::sleep(Duration::from_millis(PAGE_RETRY_MS)).await;
             }
-            tell(&relay, RelayMessage::Pulled(target.conversation, target, rows));
+            tell(
+                &relay,
+                RelayMessage::Pulled(target.conversation, target, rows),
+            );
         });
     }
 
@@ -371,13 +410,22 @@ impl State {
         target: Head,
         rows: Result<Vec<LogRow>, StoreError>,
     ) {
-        let Some(row) = self.rows.get_mut(&conversation) else { return };
+        let Some(row) = self.rows.get_mut(&conversation) else {
+            return;
+        };
         row.pulling = false;
         let from = row.head.map_or(0, |head| head.seq);
-        match rows.map_err(|error| error.to_string()).and_then(|rows| decoded(rows, from)) {
+        match rows
+            .map_err(|error| error.to_string())
+            .and_then(|rows| decoded(rows, from))
+        {
             Ok(rows) => {
                 if let Some((last, _)) = rows.last() {
-                    let newest = Head { conversation, epoch: last.epoch, seq: last.seq };
+                    let newest = Head {
+                        conversation,
+                        epoch: last.epoch,
+                        seq: last.seq,
+                    };
                     let entries = rows.iter().map(|(row, entry)| (row, entry)).collect();
                     self.hand_on(conversation, newest, entries);
                 }
@@ -399,7 +447,9 @@ impl State {
         newest: Head,
         entries: Vec<(&LogRow, &Entry)>,
     ) {
-        let Some((first, _)) = entries.first() else { return };
+        let Some((first, _)) = entries.first() else {
+            return;
+        };
         let mut frames = Frames {
             conversation,
             first_seq: first.seq,
@@ -448,7 +498,9 @@ impl State {
         let fetches = Arc::clone(&self.fetches);
         metrics::counter!("fanfare_relay_pages_total").increment(1);
         tokio::spawn(async move {
-            let Ok(_permit) = fetches.acquire().await else { return };
+            let Ok(_permit) = fetches.acquire().await else {
+                return;
+            };
             let range = RowRange {
                 conversation,
                 from: page * PAGE_SEQS + 1,
@@ -460,7 +512,10 @@ impl State {
             if rows.is_err() {
                 tokio::time::sleep(Duration::from_millis(PAGE_RETRY_MS)).await;
             }
-            tell(&relay, RelayMessage::PageRead(shard, conversation, page, generation, rows));
+            tell(
+                &relay,
+                RelayMessage::PageRead(shard, conversation, page, generation, rows),
+            );
         });
     }
 
@@ -473,7 +528,9 @@ impl State {
         generation: u64,
         rows: Result<Vec<LogRow>, StoreError>,
     ) {
-        let Some(handle) = self.fanout.shard(shard).cloned() else { return };
+        let Some(handle) = self.fanout.shard(shard).cloned() else {
+            return;
+        };
         let Some(row) = self.rows.get(&conversation) else {
             handle.page_failed(conversation, page);
             return;
@@ -484,10 +541,15 @@ impl State {
             return;
         }
         let published = row.head.map_or(0, |head| head.seq);
-        match rows.map_err(|error| error.to_string()).and_then(|rows| decoded(rows, page * PAGE_SEQS)) {
+        match rows
+            .map_err(|error| error.to_string())
+            .and_then(|rows| decoded(rows, page * PAGE_SEQS))
+        {
             Ok(rows) => {
                 let visible = rows.iter().take_while(|(row, _)| row.seq <= published);
-                let frames = visible.map(|(row, entry)| ready_frame(row, entry)).collect();
+                let frames = visible
+                    .map(|(row, entry)| ready_frame(row, entry))
+                    .collect();
                 handle.page(conversation, page, Arc::new(frames));
             }
             Err(error) => {

@@ -8,7 +8,7 @@ use fanfare_engine::port::Log;
 use fanfare_protocol::limits::RELAYS;
 use fanfare_protocol::{ConversationId, Limits};
 use parking_lot::RwLock;
-use ractor::{Actor, ActorCell, ActorId, ActorRef};
+use ractor::{ActorCell, ActorId, ActorRef};
 use tokio::sync::oneshot;
 
 use crate::fanout::{Fanout, SocketId, Source};
@@ -40,7 +40,10 @@ pub struct RelayParts {
 impl Relays {
     /// Handles without relays: [`Self::start`] fills them.
     pub fn new() -> Self {
-        Self(Arc::new(Shared { hasher: RandomState::new(), relays: RwLock::default() }))
+        Self(Arc::new(Shared {
+            hasher: RandomState::new(),
+            relays: RwLock::default(),
+        }))
     }
 
     /// Starts all of them under a supervisor.
@@ -76,7 +79,10 @@ impl Relays {
     /// owner cannot say at present.
     pub async fn hold(&self, socket: SocketId, conversation: ConversationId) -> Option<Head> {
         let (sender, answer) = oneshot::channel();
-        self.tell(conversation, RelayMessage::Hold(socket, conversation, sender));
+        self.tell(
+            conversation,
+            RelayMessage::Hold(socket, conversation, sender),
+        );
         answer.await.ok().flatten()
     }
 

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 
 use fanfare_protocol::limits::MAP_PARTS;
 use fanfare_protocol::{Code, Refusal, SessionId, UserId};
@@ -21,6 +22,21 @@ pub struct Present {
     pub socket: SocketHandle,
     /// Its actor.
     pub actor: ActorRef<SessionMessage>,
+}
+
+/// A session's place in the registry; dropped with the session, or with
+/// the message that never reached it.
+pub struct Registered {
+    sessions: Arc<Sessions>,
+    user: UserId,
+    login: SessionId,
+    socket: SocketHandle,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.sessions.remove(self.user, self.login, &self.socket);
+    }
 }
 
 /// The registry.
@@ -42,26 +58,36 @@ impl Sessions {
         }
     }
 
-    /// Adds a session.
+    /// Adds a session, until the returned guard is dropped.
     ///
     /// # Errors
     /// `overloaded` when the user has too many.
-    pub fn add(&self, user: UserId, present: Present) -> Result<(), Refusal> {
+    pub fn add(self: &Arc<Self>, user: UserId, present: Present) -> Result<Registered, Refusal> {
+        let (login, socket) = (present.session, present.socket.clone());
         let mut part = self.part(user).lock();
         let sessions = part.entry(user).or_default();
         if sessions.len() >= self.per_user_max {
-            return Err(Refusal::new(Code::Overloaded, "too many connections of this user"));
+            return Err(Refusal::new(
+                Code::Overloaded,
+                "too many connections of this user",
+            ));
         }
-        let login = present.session;
-        let socket = present.socket.clone();
         sessions.push(present);
         drop(part);
-        self.login(login).lock().entry(login).or_default().push(socket);
-        Ok(())
+        self.login(login)
+            .lock()
+            .entry(login)
+            .or_default()
+            .push(socket.clone());
+        Ok(Registered {
+            sessions: Arc::clone(self),
+            user,
+            login,
+            socket,
+        })
     }
 
-    /// Removes the session of a socket.
-    pub fn remove(&self, user: UserId, login: SessionId, socket: &SocketHandle) {
+    fn remove(&self, user: UserId, login: SessionId, socket: &SocketHandle) {
         let mut sockets = self.login(login).lock();
         if let Some(known) = sockets.get_mut(&login) {
             known.retain(|other| other.id() != socket.id());
@@ -81,7 +107,11 @@ impl Sessions {
 
     /// A user's sessions on this node.
     pub fn of(&self, user: UserId) -> Vec<Present> {
-        self.part(user).lock().get(&user).cloned().unwrap_or_default()
+        self.part(user)
+            .lock()
+            .get(&user)
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// Whether a user is connected to this node.
@@ -91,7 +121,12 @@ impl Sessions {
 
     /// Closes the sockets of a log-in that was revoked.
     pub fn revoke(&self, login: SessionId) {
-        let sockets = self.login(login).lock().get(&login).cloned().unwrap_or_default();
+        let sockets = self
+            .login(login)
+            .lock()
+            .get(&login)
+            .cloned()
+            .unwrap_or_default();
         for socket in sockets {
             socket.close(Close::new(4201, "revoked"));
         }
@@ -99,7 +134,10 @@ impl Sessions {
 
     /// Every log-in with a socket here.
     pub fn logins(&self) -> Vec<SessionId> {
-        self.logins.iter().flat_map(|part| part.lock().keys().copied().collect::<Vec<_>>()).collect()
+        self.logins
+            .iter()
+            .flat_map(|part| part.lock().keys().copied().collect::<Vec<_>>())
+            .collect()
     }
 
     fn login(&self, login: SessionId) -> &Mutex<HashMap<SessionId, Vec<SocketHandle>>> {

@@ -59,7 +59,10 @@ pub struct Close {
 impl Close {
     /// A code and its reason.
     pub fn new(code: u16, reason: impl Into<String>) -> Self {
-        Self { code, reason: reason.into() }
+        Self {
+            code,
+            reason: reason.into(),
+        }
     }
 }
 
@@ -72,22 +75,70 @@ pub trait Watch: Send + Sync {
 }
 
 pub(super) enum Command {
-    Attach { id: SocketId, wire: Wire, line: Arc<Line>, watch: Arc<dyn Watch> },
-    Identify { id: SocketId, user: UserId, expires_ms: u64 },
-    Control { id: SocketId, frame: Bytes },
-    Hold { id: SocketId, conversation: ConversationId, head: u64, number: u64 },
-    Release { id: SocketId, frame: Option<Bytes>, from: Vec<(ConversationId, u64)> },
-    Unsubscribe { id: SocketId, conversations: Vec<ConversationId> },
-    Close { id: SocketId, close: Close },
-    Gone { id: SocketId },
+    Attach {
+        id: SocketId,
+        wire: Wire,
+        line: Arc<Line>,
+        watch: Arc<dyn Watch>,
+    },
+    Identify {
+        id: SocketId,
+        user: UserId,
+        expires_ms: u64,
+    },
+    Control {
+        id: SocketId,
+        frame: Bytes,
+    },
+    Hold {
+        id: SocketId,
+        conversation: ConversationId,
+        head: u64,
+        number: u64,
+    },
+    Release {
+        id: SocketId,
+        frame: Option<Bytes>,
+        from: Vec<(ConversationId, u64)>,
+    },
+    Unsubscribe {
+        id: SocketId,
+        conversations: Vec<ConversationId>,
+    },
+    Close {
+        id: SocketId,
+        close: Close,
+    },
+    Gone {
+        id: SocketId,
+    },
     Entries(Arc<Frames>),
-    Head { conversation: ConversationId, seq: u64 },
-    Page { conversation: ConversationId, page: u64, frames: Arc<Vec<Bytes>> },
-    PageFailed { conversation: ConversationId, page: u64 },
-    Evict { conversation: ConversationId, seqs: Vec<u64> },
-    Signal { conversation: ConversationId, frame: Bytes },
+    Head {
+        conversation: ConversationId,
+        seq: u64,
+    },
+    Page {
+        conversation: ConversationId,
+        page: u64,
+        frames: Arc<Vec<Bytes>>,
+    },
+    PageFailed {
+        conversation: ConversationId,
+        page: u64,
+    },
+    Evict {
+        conversation: ConversationId,
+        seqs: Vec<u64>,
+    },
+    Signal {
+        conversation: ConversationId,
+        frame: Bytes,
+    },
     Refollow(Box<dyn Fn(ConversationId) -> bool + Send>),
-    CloseAll { close: Close, reconnect: Box<dyn Fn() -> Bytes + Send> },
+    CloseAll {
+        close: Close,
+        reconnect: Box<dyn Fn() -> Bytes + Send>,
+    },
 }
 
 /// What reader and shard share of a connection.
@@ -157,10 +208,24 @@ impl ShardHandle {
     /// gone must not be lost with them, the rest the shard pulls.
     pub fn owed(&self, lost: &Frames) {
         let first_seq = lost.first_seq + lost.frames.len() as u64;
-        let Frames { conversation, ends, evicted, .. } = lost.clone();
-        let rest = Frames { conversation, first_seq, frames: Vec::new(), ends, evicted };
+        let Frames {
+            conversation,
+            ends,
+            evicted,
+            ..
+        } = lost.clone();
+        let rest = Frames {
+            conversation,
+            first_seq,
+            frames: Vec::new(),
+            ends,
+            evicted,
+        };
         self.send(Command::Entries(Arc::new(rest)));
-        self.send(Command::Head { conversation, seq: first_seq.saturating_sub(1) });
+        self.send(Command::Head {
+            conversation,
+            seq: first_seq.saturating_sub(1),
+        });
     }
 
     /// Whoever is subscribed to these conversations follows them anew.
@@ -170,7 +235,11 @@ impl ShardHandle {
 
     /// A page that was asked for: frames of seqs `64·page + 1` and on.
     pub fn page(&self, conversation: ConversationId, page: u64, frames: Arc<Vec<Bytes>>) {
-        self.send(Command::Page { conversation, page, frames });
+        self.send(Command::Page {
+            conversation,
+            page,
+            frames,
+        });
     }
 
     /// A page that could not be had: whoever needs it asks again.
@@ -185,7 +254,10 @@ impl ShardHandle {
 
     /// A fleeting frame for everybody subscribed.
     pub fn signal(&self, conversation: ConversationId, frame: Bytes) {
-        self.send_droppable(Command::Signal { conversation, frame });
+        self.send_droppable(Command::Signal {
+            conversation,
+            frame,
+        });
     }
 
     /// Registers a subscription, held until it is released. `head` is how
@@ -194,7 +266,12 @@ impl ShardHandle {
     ///
     /// [`Source::idle`]: super::Source::idle
     pub fn hold(&self, id: SocketId, conversation: ConversationId, head: u64, number: u64) {
-        self.send(Command::Hold { id, conversation, head, number });
+        self.send(Command::Hold {
+            id,
+            conversation,
+            head,
+            number,
+        });
     }
 }
 
@@ -213,13 +290,26 @@ impl Fanout {
     ) -> Option<SocketHandle> {
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
         let at = usize::try_from(serial).unwrap_or(0) % self.shards.len().max(1);
-        let id = SocketId { shard: u16::try_from(at).unwrap_or(0), serial };
+        let id = SocketId {
+            shard: u16::try_from(at).unwrap_or(0),
+            serial,
+        };
         let line = Arc::new(Line::default());
-        line.heard_ms.store(crate::clock::monotonic_ms(), Ordering::Relaxed);
+        line.heard_ms
+            .store(crate::clock::monotonic_ms(), Ordering::Relaxed);
         let shard = self.shards.get(at)?.clone();
-        let handle = SocketHandle { id, shard, line: Arc::clone(&line) };
+        let handle = SocketHandle {
+            id,
+            shard,
+            line: Arc::clone(&line),
+        };
         let watch = watch(&handle)?;
-        handle.shard.send(Command::Attach { id, wire, line, watch });
+        handle.shard.send(Command::Attach {
+            id,
+            wire,
+            line,
+            watch,
+        });
         Some(handle)
     }
 
@@ -232,7 +322,10 @@ impl Fanout {
     pub fn close_all(&self, close: &Close, reconnect: impl Fn() -> Bytes + Send + Clone + 'static) {
         for shard in self.shards.iter() {
             let reconnect = Box::new(reconnect.clone());
-            shard.send(Command::CloseAll { close: close.clone(), reconnect });
+            shard.send(Command::CloseAll {
+                close: close.clone(),
+                reconnect,
+            });
         }
     }
 }
@@ -245,7 +338,9 @@ impl SocketHandle {
 
     /// Queues a frame, ahead of entries that are not yet being written.
     pub fn send(&self, frame: Bytes) {
-        self.line.backlog_bytes.fetch_add(frame.len(), Ordering::Relaxed);
+        self.line
+            .backlog_bytes
+            .fetch_add(frame.len(), Ordering::Relaxed);
         self.shard.send(Command::Control { id: self.id, frame });
     }
 
@@ -254,17 +349,28 @@ impl SocketHandle {
     pub fn release(&self, frame: Option<Bytes>, from: Vec<(ConversationId, u64)>) {
         let bytes = frame.as_ref().map_or(0, Bytes::len);
         self.line.backlog_bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.shard.send(Command::Release { id: self.id, frame, from });
+        self.shard.send(Command::Release {
+            id: self.id,
+            frame,
+            from,
+        });
     }
 
     /// Ends subscriptions.
     pub fn unsubscribe(&self, conversations: Vec<ConversationId>) {
-        self.shard.send(Command::Unsubscribe { id: self.id, conversations });
+        self.shard.send(Command::Unsubscribe {
+            id: self.id,
+            conversations,
+        });
     }
 
     /// Says who it is and, in monotonic milliseconds, until when.
     pub fn identify(&self, user: UserId, expires_ms: u64) {
-        self.shard.send(Command::Identify { id: self.id, user, expires_ms });
+        self.shard.send(Command::Identify {
+            id: self.id,
+            user,
+            expires_ms,
+        });
     }
 
     /// Closes it after what is queued.
@@ -279,7 +385,9 @@ impl SocketHandle {
 
     /// Bytes came: the peer is alive.
     pub fn heard(&self) {
-        self.line.heard_ms.store(crate::clock::monotonic_ms(), Ordering::Relaxed);
+        self.line
+            .heard_ms
+            .store(crate::clock::monotonic_ms(), Ordering::Relaxed);
     }
 
     /// Whether the socket is being closed: what comes in is not read any more.

@@ -127,7 +127,9 @@ impl Row {
     }
 
     fn drop_oldest(&mut self) -> usize {
-        let Some(frame) = self.ring.pop_front() else { return 0 };
+        let Some(frame) = self.ring.pop_front() else {
+            return 0;
+        };
         self.ring_first += 1;
         self.ring_bytes -= frame.len();
         frame.len()
@@ -143,12 +145,18 @@ mod tests {
     use super::*;
 
     fn frames(texts: &[&'static str]) -> Vec<Bytes> {
-        texts.iter().map(|text| Bytes::from_static(text.as_bytes())).collect()
+        texts
+            .iter()
+            .map(|text| Bytes::from_static(text.as_bytes()))
+            .collect()
     }
 
     #[test]
     fn the_ring_holds_the_newest_that_fit() {
-        let mut row = Row { behind: 1, ..Row::default() };
+        let mut row = Row {
+            behind: 1,
+            ..Row::default()
+        };
         row.extend(1, &frames(&["aa", "bb", "cc"]), 4);
         assert_eq!(row.head, 3);
         assert_eq!(row.frame(1), None);
@@ -163,7 +171,10 @@ mod tests {
 
     #[test]
     fn repeats_are_skipped_and_gaps_empty_the_ring() {
-        let mut row = Row { behind: 1, ..Row::default() };
+        let mut row = Row {
+            behind: 1,
+            ..Row::default()
+        };
         row.extend(1, &frames(&["a", "b"]), 100);
         row.extend(2, &frames(&["x", "c"]), 100);
         assert_eq!(row.frame(2).as_deref(), Some(&b"b"[..]));
@@ -175,7 +186,10 @@ mod tests {
 
     #[test]
     fn a_deletion_takes_frames_out_of_ring_and_pages() {
-        let mut row = Row { head: 130, ..Row::default() };
+        let mut row = Row {
+            head: 130,
+            ..Row::default()
+        };
         row.take_page(0, Arc::new(frames(&["a", "b"])));
         row.extend(131, &frames(&["c", "d"]), 100);
         row.evict(&[2, 131]);

@@ -59,14 +59,23 @@ fn collect(
     let mut parts: Vec<(Bytes, Part)> = Vec::new();
     parts.extend(socket.partial.clone().map(|frame| (frame, Part::Partial)));
     let room = VECTORED_FRAMES_MAX - parts.len();
-    parts.extend(socket.control.iter().take(room).map(|frame| (frame.clone(), Part::Control)));
+    parts.extend(
+        socket
+            .control
+            .iter()
+            .take(room)
+            .map(|frame| (frame.clone(), Part::Control)),
+    );
     for conversation in &socket.dirty {
-        let (Some(row), Some(subscription)) =
-            (rows.get(conversation), socket.subscriptions.get(conversation))
-        else {
+        let (Some(row), Some(subscription)) = (
+            rows.get(conversation),
+            socket.subscriptions.get(conversation),
+        ) else {
             continue;
         };
-        let last = subscription.end_seq.map_or(row.head, |end| end.min(row.head));
+        let last = subscription
+            .end_seq
+            .map_or(row.head, |end| end.min(row.head));
         let mut seq = subscription.next_seq;
         while seq <= last && parts.len() < VECTORED_FRAMES_MAX {
             let Some(frame) = row.frame(seq) else {
@@ -141,9 +150,14 @@ fn settle(socket: &mut Socket, rows: &HashMap<ConversationId, Row>, flushed: &mu
         else {
             return false;
         };
-        let ended = subscription.end_seq.is_some_and(|end| subscription.next_seq > end);
+        let ended = subscription
+            .end_seq
+            .is_some_and(|end| subscription.next_seq > end);
         let caught_up = subscription.next_seq > row.head;
-        let waits = flushed.wanted.iter().any(|(wanted, _)| wanted == conversation);
+        let waits = flushed
+            .wanted
+            .iter()
+            .any(|(wanted, _)| wanted == conversation);
         if ended {
             flushed.ended.push(*conversation);
         } else if caught_up && subscription.behind {

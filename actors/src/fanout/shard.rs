@@ -53,10 +53,20 @@ impl Fanout {
                 let (sender, receiver) = mpsc::unbounded_channel();
                 let queued = Arc::new(AtomicUsize::new(0));
                 let queue_max = limits.shard_queue_max;
-                (ShardHandle { sender, queued: Arc::clone(&queued), queue_max }, (receiver, queued))
+                (
+                    ShardHandle {
+                        sender,
+                        queued: Arc::clone(&queued),
+                        queue_max,
+                    },
+                    (receiver, queued),
+                )
             })
             .unzip();
-        let fanout = Self { shards: handles.into(), serial: Arc::new(AtomicU64::new(1)) };
+        let fanout = Self {
+            shards: handles.into(),
+            serial: Arc::new(AtomicU64::new(1)),
+        };
         let bytes_max = limits.rings_and_pages_bytes_max / receivers.len().max(1);
         for (at, (receiver, queued)) in receivers.into_iter().enumerate() {
             let shard = Shard {
@@ -99,12 +109,16 @@ impl Shard {
                 () = std::future::ready(()), if !self.dirty.is_empty() => {}
             }
             for _ in 0..SHARD_WRITES_PER_TURN {
-                let Ok(command) = commands.try_recv() else { break };
+                let Ok(command) = commands.try_recv() else {
+                    break;
+                };
                 queued.fetch_sub(1, Ordering::Relaxed);
                 self.obey(command);
             }
             for _ in 0..SHARD_WRITES_PER_TURN {
-                let Some(serial) = self.dirty.pop_front() else { break };
+                let Some(serial) = self.dirty.pop_front() else {
+                    break;
+                };
                 self.flush(serial);
             }
             if !self.dirty.is_empty() {
@@ -115,15 +129,29 @@ impl Shard {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Attach { id, wire, line, watch } => self.attach(id, wire, line, watch),
-            Command::Identify { id, user, expires_ms } => {
+            Command::Attach {
+                id,
+                wire,
+                line,
+                watch,
+            } => self.attach(id, wire, line, watch),
+            Command::Identify {
+                id,
+                user,
+                expires_ms,
+            } => {
                 if let Some(socket) = self.sockets.get_mut(&id.serial) {
                     socket.user = Some(user);
                     socket.expires_ms = Some(expires_ms);
                 }
             }
             Command::Control { id, frame } => self.control(id.serial, frame),
-            Command::Hold { id, conversation, head, number } => {
+            Command::Hold {
+                id,
+                conversation,
+                head,
+                number,
+            } => {
                 self.hold(id.serial, conversation, head, number);
             }
             Command::Release { id, frame, from } => self.release(id.serial, frame, from),
@@ -136,7 +164,11 @@ impl Shard {
             Command::Gone { id } => self.remove(id.serial),
             Command::Entries(frames) => self.entries(&frames),
             Command::Head { conversation, seq } => self.head(conversation, seq),
-            Command::Page { conversation, page, frames } => self.page(conversation, page, frames),
+            Command::Page {
+                conversation,
+                page,
+                frames,
+            } => self.page(conversation, page, frames),
             Command::PageFailed { conversation, page } => {
                 let row = self.rows.get_mut(&conversation);
                 let waited = row.map(|row| row.fail_page(page)).unwrap_or_default();
@@ -147,7 +179,10 @@ impl Shard {
                     self.held_bytes -= row.evict(&seqs).cast_signed();
                 }
             }
-            Command::Signal { conversation, frame } => self.signal(conversation, &frame),
+            Command::Signal {
+                conversation,
+                frame,
+            } => self.signal(conversation, &frame),
             Command::Refollow(belongs) => {
                 for conversation in self.rows.keys().filter(|it| belongs(**it)) {
                     self.source.refollow(self.at, *conversation);
@@ -173,7 +208,10 @@ impl Shard {
         watch: Arc<dyn super::command::Watch>,
     ) {
         let writable = Arc::clone(&self.writable);
-        let waker = Waker::from(Arc::new(SocketWaker { serial: id.serial, writable }));
+        let waker = Waker::from(Arc::new(SocketWaker {
+            serial: id.serial,
+            writable,
+        }));
         let now_ms = monotonic_ms();
         metrics::gauge!("fanfare_sockets").increment(1.0);
         self.sockets.insert(
@@ -200,7 +238,9 @@ impl Shard {
 
     /// A frame whose bytes its sender has counted already.
     pub(super) fn control(&mut self, serial: u64, frame: Bytes) {
-        let Some(socket) = self.sockets.get_mut(&serial) else { return };
+        let Some(socket) = self.sockets.get_mut(&serial) else {
+            return;
+        };
         socket.control.push_back(frame);
         if socket.closing.is_some() {
             socket.pop_last_control();
@@ -214,13 +254,18 @@ impl Shard {
     /// A frame of the shard's own.
     pub(super) fn control_own(&mut self, serial: u64, frame: Bytes) {
         if let Some(socket) = self.sockets.get(&serial) {
-            socket.line.backlog_bytes.fetch_add(frame.len(), Ordering::Relaxed);
+            socket
+                .line
+                .backlog_bytes
+                .fetch_add(frame.len(), Ordering::Relaxed);
             self.control(serial, frame);
         }
     }
 
     pub(super) fn queue(&mut self, serial: u64, first: bool) {
-        let Some(socket) = self.sockets.get_mut(&serial) else { return };
+        let Some(socket) = self.sockets.get_mut(&serial) else {
+            return;
+        };
         if socket.queued || socket.blocked_ms.is_some() {
             return;
         }
@@ -243,7 +288,9 @@ impl Shard {
     }
 
     fn flush(&mut self, serial: u64) {
-        let Some(socket) = self.sockets.get_mut(&serial) else { return };
+        let Some(socket) = self.sockets.get_mut(&serial) else {
+            return;
+        };
         socket.queued = false;
         let flushed = flush(socket, &self.rows, monotonic_ms());
         if flushed.broken {
@@ -281,7 +328,9 @@ impl Shard {
 
     /// Begins to close. With `after_queue` what waits is still written.
     fn close(&mut self, serial: u64, close: &Close, after_queue: bool) {
-        let Some(socket) = self.sockets.get_mut(&serial) else { return };
+        let Some(socket) = self.sockets.get_mut(&serial) else {
+            return;
+        };
         if socket.closing.is_some() {
             return;
         }
@@ -291,10 +340,15 @@ impl Shard {
             socket.forget_queue();
         }
         let frame = close_frame(close.code, &close.reason);
-        socket.line.backlog_bytes.fetch_add(frame.len(), Ordering::Relaxed);
+        socket
+            .line
+            .backlog_bytes
+            .fetch_add(frame.len(), Ordering::Relaxed);
         socket.control.push_back(frame);
-        socket.closing =
-            Some(Closing { deadline_ms: monotonic_ms() + CLOSE_MS_MAX, finished: false });
+        socket.closing = Some(Closing {
+            deadline_ms: monotonic_ms() + CLOSE_MS_MAX,
+            finished: false,
+        });
         socket.line.over.store(true, Ordering::Relaxed);
         socket.line.drained.notify_waiters();
         let conversations: Vec<ConversationId> = socket.subscriptions.keys().copied().collect();
@@ -305,7 +359,9 @@ impl Shard {
     }
 
     fn remove(&mut self, serial: u64) {
-        let Some(socket) = self.sockets.get(&serial) else { return };
+        let Some(socket) = self.sockets.get(&serial) else {
+            return;
+        };
         let conversations: Vec<ConversationId> = socket.subscriptions.keys().copied().collect();
         for conversation in conversations {
             self.unsubscribe(serial, conversation);
@@ -330,7 +386,10 @@ impl Shard {
                 if now_ms >= closing.deadline_ms {
                     removes.push(*serial);
                 }
-            } else if socket.blocked_ms.is_some_and(|at| late(at, limits.slow_reader_ms_max)) {
+            } else if socket
+                .blocked_ms
+                .is_some_and(|at| late(at, limits.slow_reader_ms_max))
+            {
                 closes.push((*serial, Close::new(4000, "slow consumer")));
             } else if socket.user.is_none() && late(socket.opened_ms, limits.hello_ms_max) {
                 closes.push((*serial, Close::new(1008, "no session:hello in time")));

@@ -65,7 +65,9 @@ impl Socket {
     /// Takes a control frame off the queue.
     pub fn pop_control(&mut self) {
         if let Some(frame) = self.control.pop_front() {
-            self.line.backlog_bytes.fetch_sub(frame.len(), Ordering::Relaxed);
+            self.line
+                .backlog_bytes
+                .fetch_sub(frame.len(), Ordering::Relaxed);
             self.line.drained.notify_waiters();
         }
     }
@@ -73,7 +75,9 @@ impl Socket {
     /// Takes back a control frame that came after the close.
     pub fn pop_last_control(&mut self) {
         if let Some(frame) = self.control.pop_back() {
-            self.line.backlog_bytes.fetch_sub(frame.len(), Ordering::Relaxed);
+            self.line
+                .backlog_bytes
+                .fetch_sub(frame.len(), Ordering::Relaxed);
         }
     }
 

@@ -10,8 +10,18 @@ use super::shard::Shard;
 use super::socket::Subscription;
 
 impl Shard {
-    pub(super) fn hold(&mut self, serial: u64, conversation: ConversationId, head: u64, number: u64) {
-        let Some(socket) = self.sockets.get_mut(&serial).filter(|it| it.closing.is_none()) else {
+    pub(super) fn hold(
+        &mut self,
+        serial: u64,
+        conversation: ConversationId,
+        head: u64,
+        number: u64,
+    ) {
+        let Some(socket) = self
+            .sockets
+            .get_mut(&serial)
+            .filter(|it| it.closing.is_none())
+        else {
             if !self.rows.contains_key(&conversation) {
                 self.source.idle(self.at, conversation, number);
             }
@@ -23,7 +33,10 @@ impl Shard {
         row.subscribers.insert(serial);
         let old = socket.subscriptions.insert(
             conversation,
-            Subscription { held: true, ..Subscription::default() },
+            Subscription {
+                held: true,
+                ..Subscription::default()
+            },
         );
         if let Some(old) = old {
             if old.behind {
@@ -33,17 +46,31 @@ impl Shard {
         }
     }
 
-    pub(super) fn release(&mut self, serial: u64, frame: Option<Bytes>, from: Vec<(ConversationId, u64)>) {
+    pub(super) fn release(
+        &mut self,
+        serial: u64,
+        frame: Option<Bytes>,
+        from: Vec<(ConversationId, u64)>,
+    ) {
         if let Some(frame) = frame {
             self.control(serial, frame);
         }
         for (conversation, seq) in from {
-            let Some(socket) = self.sockets.get_mut(&serial) else { return };
-            let Some(row) = self.rows.get_mut(&conversation) else { continue };
-            let Some(subscription) = socket.subscriptions.get_mut(&conversation) else { continue };
+            let Some(socket) = self.sockets.get_mut(&serial) else {
+                return;
+            };
+            let Some(row) = self.rows.get_mut(&conversation) else {
+                continue;
+            };
+            let Some(subscription) = socket.subscriptions.get_mut(&conversation) else {
+                continue;
+            };
             subscription.held = false;
             subscription.next_seq = seq + 1;
-            if subscription.end_seq.is_some_and(|end| subscription.next_seq > end) {
+            if subscription
+                .end_seq
+                .is_some_and(|end| subscription.next_seq > end)
+            {
                 socket.watch.ended(conversation);
                 self.unsubscribe(serial, conversation);
             } else if subscription.next_seq <= row.head {
@@ -56,12 +83,18 @@ impl Shard {
     }
 
     pub(super) fn unsubscribe(&mut self, serial: u64, conversation: ConversationId) {
-        let Some(socket) = self.sockets.get_mut(&serial) else { return };
-        let Some(subscription) = socket.subscriptions.remove(&conversation) else { return };
+        let Some(socket) = self.sockets.get_mut(&serial) else {
+            return;
+        };
+        let Some(subscription) = socket.subscriptions.remove(&conversation) else {
+            return;
+        };
         if subscription.listed {
             socket.dirty.retain(|dirty| *dirty != conversation);
         }
-        let Some(row) = self.rows.get_mut(&conversation) else { return };
+        let Some(row) = self.rows.get_mut(&conversation) else {
+            return;
+        };
         row.subscribers.remove(&serial);
         if subscription.behind {
             row.behind = row.behind.saturating_sub(1);
@@ -76,14 +109,18 @@ impl Shard {
     }
 
     pub(super) fn entries(&mut self, frames: &Frames) {
-        let Some(row) = self.rows.get_mut(&frames.conversation) else { return };
+        let Some(row) = self.rows.get_mut(&frames.conversation) else {
+            return;
+        };
         if !frames.evicted.is_empty() {
             self.held_bytes -= row.evict(&frames.evicted).cast_signed();
         }
         self.held_bytes += row.extend(frames.first_seq, &frames.frames, self.limits.ring_bytes_max);
         for (seq, users) in &frames.ends {
             for serial in &row.subscribers {
-                let Some(socket) = self.sockets.get_mut(serial) else { continue };
+                let Some(socket) = self.sockets.get_mut(serial) else {
+                    continue;
+                };
                 let gone = match (users, socket.user) {
                     (None, _) => true,
                     (Some(users), Some(user)) => users.contains(&user),
@@ -91,7 +128,8 @@ impl Shard {
                 };
                 let subscription = socket.subscriptions.get_mut(&frames.conversation);
                 if let Some(subscription) = subscription.filter(|_| gone) {
-                    subscription.end_seq = Some(subscription.end_seq.map_or(*seq, |end| end.min(*seq)));
+                    subscription.end_seq =
+                        Some(subscription.end_seq.map_or(*seq, |end| end.min(*seq)));
                 }
             }
         }
@@ -110,11 +148,17 @@ impl Shard {
 
     /// Lists every subscriber whose cursor is below the head.
     fn moved(&mut self, conversation: ConversationId) {
-        let Some(row) = self.rows.get_mut(&conversation) else { return };
+        let Some(row) = self.rows.get_mut(&conversation) else {
+            return;
+        };
         let mut lagging = Vec::with_capacity(row.subscribers.len());
         for serial in &row.subscribers {
-            let Some(socket) = self.sockets.get_mut(serial) else { continue };
-            let Some(subscription) = socket.subscriptions.get_mut(&conversation) else { continue };
+            let Some(socket) = self.sockets.get_mut(serial) else {
+                continue;
+            };
+            let Some(subscription) = socket.subscriptions.get_mut(&conversation) else {
+                continue;
+            };
             if subscription.held || subscription.next_seq > row.head {
                 continue;
             }
@@ -131,8 +175,15 @@ impl Shard {
         }
     }
 
-    pub(super) fn page(&mut self, conversation: ConversationId, page: u64, frames: Arc<Vec<Bytes>>) {
-        let Some(row) = self.rows.get_mut(&conversation) else { return };
+    pub(super) fn page(
+        &mut self,
+        conversation: ConversationId,
+        page: u64,
+        frames: Arc<Vec<Bytes>>,
+    ) {
+        let Some(row) = self.rows.get_mut(&conversation) else {
+            return;
+        };
         let (waited, added) = row.take_page(page, frames);
         self.held_bytes += added;
         self.pages.push_back((conversation, page));
@@ -151,27 +202,39 @@ impl Shard {
 
     fn keep_budget(&mut self) {
         while self.held_bytes > self.bytes_max {
-            let Some((conversation, page)) = self.pages.pop_front() else { return };
+            let Some((conversation, page)) = self.pages.pop_front() else {
+                return;
+            };
             if let Some(row) = self.rows.get_mut(&conversation) {
                 self.held_bytes -= row.drop_page(page).cast_signed();
             }
         }
         // Pages of conversations nobody follows any more need no place.
-        while self.pages.front().is_some_and(|(known, _)| !self.rows.contains_key(known)) {
+        while self
+            .pages
+            .front()
+            .is_some_and(|(known, _)| !self.rows.contains_key(known))
+        {
             self.pages.pop_front();
         }
     }
 
     pub(super) fn signal(&mut self, conversation: ConversationId, frame: &Bytes) {
-        let Some(row) = self.rows.get(&conversation) else { return };
+        let Some(row) = self.rows.get(&conversation) else {
+            return;
+        };
         let receivers: Vec<u64> = row.subscribers.iter().copied().collect();
         for serial in receivers {
-            let Some(socket) = self.sockets.get(&serial) else { continue };
-            let held = socket.subscriptions.get(&conversation).is_none_or(|it| it.held);
+            let Some(socket) = self.sockets.get(&serial) else {
+                continue;
+            };
+            let held = socket
+                .subscriptions
+                .get(&conversation)
+                .is_none_or(|it| it.held);
             if !held && socket.backlog_bytes() < self.limits.control_queue_bytes_max {
                 self.control_own(serial, frame.clone());
             }
         }
     }
 }
-

@@ -109,11 +109,16 @@ impl Connection {
             metrics::counter!("fanfare_inbound_refused_total").increment(1);
             Refusal::new(Code::Overloaded, "the node has too much to do").after_ms(1000)
         };
-        let session = Arc::clone(&self.session_permits).acquire_many_owned(kib).await;
+        let session = Arc::clone(&self.session_permits)
+            .acquire_many_owned(kib)
+            .await;
         let session = session.map_err(|_| overloaded())?;
         let node = Arc::clone(&self.node_permits).try_acquire_many_owned(kib);
         let node = node.map_err(|_| overloaded())?;
-        Ok(Permit { _session: session, _node: node })
+        Ok(Permit {
+            _session: session,
+            _node: node,
+        })
     }
 
     /// Hands a frame to the session.

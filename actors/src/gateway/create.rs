@@ -13,8 +13,8 @@ use fanfare_protocol::limits::IDEMPOTENT_OUTSIDE_MS;
 use fanfare_protocol::{Code, ConversationId, Refusal, UserId};
 use serde::{Deserialize, Serialize};
 
-use super::submit::Draft;
 use super::Gateway;
+use super::submit::Draft;
 use crate::account::new_id;
 use crate::clock;
 
@@ -50,8 +50,12 @@ impl Gateway {
         let parts = &self.parts;
         parts.rates.command(creator)?;
         let created = check::creation(creator, &ask, &parts.limits)?;
-        ask.participant_ids =
-            created.members.iter().map(|(user, _)| *user).filter(|user| *user != creator).collect();
+        ask.participant_ids = created
+            .members
+            .iter()
+            .map(|(user, _)| *user)
+            .filter(|user| *user != creator)
+            .collect();
         self.known_users(ask.participant_ids.clone()).await?;
         let id = ConversationId(new_id(clock::wall())?);
         let intent = Intent { creator, ask };
@@ -67,20 +71,30 @@ impl Gateway {
         let existed = self.begin(id, &intent).await? || existed;
         self.settle(&intent, id).await;
         let conversation = self.conversation(creator, id).await?;
-        Ok(CreatedConversation { conversation, existed })
+        Ok(CreatedConversation {
+            conversation,
+            existed,
+        })
     }
 
     /// The claim of an idempotency key: its name carries the request, so
     /// that another body under the same key is told apart.
     fn request_claim(&self, creator: UserId, key: &str, intent: &Intent) -> Result<Claim, Refusal> {
         let print = self.parts.secret.key(creator, key);
-        let request = self.parts.secret.request(&Command::Create(intent.ask.clone()));
+        let request = self
+            .parts
+            .secret
+            .request(&Command::Create(intent.ask.clone()));
         let expires_at = clock::wall().plus_ms(IDEMPOTENT_OUTSIDE_MS);
         let intent = encode(&(request, intent)).map_err(|_| Refusal::internal())?;
         Ok(Claim {
             scope: Scope::Request,
             name: uuid::Uuid::from_bytes(print.0).simple().to_string(),
-            row: ClaimRow { owner: [0; 16], intent, expires_at: Some(expires_at) },
+            row: ClaimRow {
+                owner: [0; 16],
+                intent,
+                expires_at: Some(expires_at),
+            },
         })
     }
 
@@ -96,7 +110,9 @@ impl Gateway {
             ClaimOutcome::Mine => Ok(id),
             ClaimOutcome::Taken(row) => {
                 let request = |bytes: &[u8]| {
-                    decode::<(fanfare_engine::secret::Fingerprint, Intent)>(bytes).map(|it| it.0).ok()
+                    decode::<(fanfare_engine::secret::Fingerprint, Intent)>(bytes)
+                        .map(|it| it.0)
+                        .ok()
                 };
                 if request(&row.intent) != request(&ours) {
                     return Err(Refusal::new(
@@ -116,9 +132,15 @@ impl Gateway {
         intent: &Intent,
         id: ConversationId,
     ) -> Result<(ConversationId, bool), Refusal> {
-        let Some((scope, name)) = name_of(intent) else { return Ok((id, false)) };
+        let Some((scope, name)) = name_of(intent) else {
+            return Ok((id, false));
+        };
         let bytes = encode(intent).map_err(|_| Refusal::internal())?;
-        let row = ClaimRow { owner: *id.as_bytes(), intent: bytes, expires_at: None };
+        let row = ClaimRow {
+            owner: *id.as_bytes(),
+            intent: bytes,
+            expires_at: None,
+        };
         let claim = Claim { scope, name, row };
         match self.parts.names.claim(claim, clock::wall()).await? {
             ClaimOutcome::Mine => Ok((id, false)),
@@ -135,7 +157,9 @@ impl Gateway {
                     _ if other == id => Ok((id, true)),
                     _ => {
                         let mut refusal = Refusal::new(Code::AlreadyExists, "the slug is taken");
-                        refusal.details.insert("slug".to_owned(), "taken".to_owned());
+                        refusal
+                            .details
+                            .insert("slug".to_owned(), "taken".to_owned());
                         Err(refusal)
                     }
                 }
@@ -152,12 +176,16 @@ impl Gateway {
             key: None,
         };
         let submission = self.submission(&draft, fanfare_engine::room::Resolved::default());
-        self.submit_prepared(id, submission).await.map(|accepted| accepted.repeated)
+        self.submit_prepared(id, submission)
+            .await
+            .map(|accepted| accepted.repeated)
     }
 
     /// What is not settled now is settled by whoever meets the claim.
     async fn settle(&self, intent: &Intent, id: ConversationId) {
-        let Some((scope, name)) = name_of(intent) else { return };
+        let Some((scope, name)) = name_of(intent) else {
+            return;
+        };
         if let Err(error) = self.parts.names.settle(scope, name, *id.as_bytes()).await {
             tracing::warn!(conversation = %id, %error, "claim not settled yet");
         }

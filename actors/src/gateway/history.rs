@@ -55,22 +55,35 @@ impl Gateway {
         conversation: ConversationId,
         page: Page,
     ) -> Result<History, Refusal> {
-        let named = [page.before, page.after, page.around].iter().flatten().count();
+        let named = [page.before, page.after, page.around]
+            .iter()
+            .flatten()
+            .count();
         if named > 1 {
-            return Err(Refusal::field("before", "only one of before, after and around"));
+            return Err(Refusal::field(
+                "before",
+                "only one of before, after and around",
+            ));
         }
         let limit = check::page_rows(page.limit, &self.parts.limits)?;
         self.readable(reader, conversation).await?;
         let head = self.parts.directory.head(conversation).await?;
         let head_seq = head.map_or(0, |head| head.seq);
         let (rows, next_cursor) = match page {
-            Page { after: Some(after), .. } => {
-                self.upward(conversation, after.saturating_add(1), head_seq, limit).await?
+            Page {
+                after: Some(after), ..
+            } => {
+                self.upward(conversation, after.saturating_add(1), head_seq, limit)
+                    .await?
             }
-            Page { around: Some(around), .. } => {
+            Page {
+                around: Some(around),
+                ..
+            } => {
                 let half = limit / 2;
-                let (below, next) =
-                    self.downward(conversation, around.min(head_seq), limit - half).await?;
+                let (below, next) = self
+                    .downward(conversation, around.min(head_seq), limit - half)
+                    .await?;
                 let above = around.saturating_add(1);
                 let (above, _) = self.upward(conversation, above, head_seq, half).await?;
                 (below.into_iter().chain(above).collect(), next)
@@ -88,7 +101,11 @@ impl Gateway {
         let messages: Result<Vec<Message>, Refusal> =
             messages.map(|row| as_message(&row, reader)).collect();
         let next_cursor = next_cursor.filter(|next| page.after.is_some() || *next > from);
-        Ok(History { messages: messages?, head_seq, next_cursor })
+        Ok(History {
+            messages: messages?,
+            head_seq,
+            next_cursor,
+        })
     }
 
     /// One message by id.
@@ -126,7 +143,11 @@ impl Gateway {
                 Body::MessageEdited(edited) => edited.text,
                 _ => continue,
             };
-            versions.push(MessageVersion { text, at: entry.at, rev: row.seq });
+            versions.push(MessageVersion {
+                text,
+                at: entry.at,
+                rev: row.seq,
+            });
         }
         Ok(versions)
     }
@@ -137,7 +158,9 @@ impl Gateway {
         reader: UserId,
         conversation: ConversationId,
     ) -> Result<Readable, Refusal> {
-        let (meta, member) = self.standing(reader, conversation, Action::ReadHistory).await?;
+        let (meta, member) = self
+            .standing(reader, conversation, Action::ReadHistory)
+            .await?;
         let member = member.ok_or_else(Refusal::not_a_member)?;
         Ok(Readable { meta, member })
     }
@@ -165,7 +188,10 @@ impl Gateway {
         if !published || id.seq < readable.member.from_seq {
             return Err(no_such());
         }
-        let row = self.row(id.conversation, id.seq).await?.ok_or_else(no_such)?;
+        let row = self
+            .row(id.conversation, id.seq)
+            .await?
+            .ok_or_else(no_such)?;
         let message = row.entry().map_err(damaged)?.body.is_message();
         if row.epoch != id.epoch || !message {
             return Err(no_such());
@@ -173,13 +199,14 @@ impl Gateway {
         Ok(row)
     }
 
-    async fn row(
-        &self,
-        conversation: ConversationId,
-        seq: u64,
-    ) -> Result<Option<LogRow>, Refusal> {
-        let range =
-            RowRange { conversation, from: seq, to: seq, limit: 1, order: Order::Ascending };
+    async fn row(&self, conversation: ConversationId, seq: u64) -> Result<Option<LogRow>, Refusal> {
+        let range = RowRange {
+            conversation,
+            from: seq,
+            to: seq,
+            limit: 1,
+            order: Order::Ascending,
+        };
         Ok(self.parts.log.rows(range).await?.pop())
     }
 
@@ -194,9 +221,17 @@ impl Gateway {
         let mut found: Vec<LogRow> = Vec::with_capacity(limit);
         while to > floor && found.len() < limit {
             let order = Order::Descending;
-            let range = RowRange { conversation, from: floor + 1, to, limit: SCAN_ROWS, order };
+            let range = RowRange {
+                conversation,
+                from: floor + 1,
+                to,
+                limit: SCAN_ROWS,
+                order,
+            };
             let rows = self.parts.log.rows(range).await?;
-            let Some(lowest) = rows.last().map(|row| row.seq) else { break };
+            let Some(lowest) = rows.last().map(|row| row.seq) else {
+                break;
+            };
             for row in rows {
                 if found.len() < limit && is_message(&row)? {
                     found.push(row);
@@ -222,9 +257,17 @@ impl Gateway {
         let mut found: Vec<LogRow> = Vec::with_capacity(limit);
         while from <= ceiling && found.len() < limit {
             let order = Order::Ascending;
-            let range = RowRange { conversation, from, to: ceiling, limit: SCAN_ROWS, order };
+            let range = RowRange {
+                conversation,
+                from,
+                to: ceiling,
+                limit: SCAN_ROWS,
+                order,
+            };
             let rows = self.parts.log.rows(range).await?;
-            let Some(highest) = rows.last().map(|row| row.seq) else { break };
+            let Some(highest) = rows.last().map(|row| row.seq) else {
+                break;
+            };
             for row in rows {
                 if found.len() < limit && is_message(&row)? {
                     found.push(row);
@@ -233,7 +276,11 @@ impl Gateway {
             from = highest + 1;
         }
         let full = found.len() == limit;
-        let reached = if full { found.last().map_or(head, |row| row.seq) } else { ceiling };
+        let reached = if full {
+            found.last().map_or(head, |row| row.seq)
+        } else {
+            ceiling
+        };
         Ok((found, (reached < head).then_some(reached)))
     }
 }
@@ -244,7 +291,9 @@ pub(super) fn standing_of(meta: &ConversationMeta, member: Option<MemberRow>) ->
         kind: meta.kind,
         visibility: meta.visibility,
         join_policy: meta.join_policy,
-        role: member.filter(MemberRow::is_active).map(|member| member.role),
+        role: member
+            .filter(MemberRow::is_active)
+            .map(|member| member.role),
         former: member.is_some_and(|member| !member.is_active()),
         deleted: meta.deleted_at.is_some(),
     }

@@ -25,6 +25,8 @@ impl Gateway {
                 let _ = sender.send(result);
             }),
         );
-        answer.await.unwrap_or_else(|_| Err(Refusal::outcome_unknown()))
+        answer
+            .await
+            .unwrap_or_else(|_| Err(Refusal::outcome_unknown()))
     }
 }

@@ -78,7 +78,10 @@ impl Gateway {
     pub fn new(parts: GatewayParts) -> Self {
         let permits = parts.limits.inbound_permits_node_bytes / 1024;
         let permits = permits.min(Semaphore::MAX_PERMITS);
-        Self { parts, node_permits: Arc::new(Semaphore::new(permits)) }
+        Self {
+            parts,
+            node_permits: Arc::new(Semaphore::new(permits)),
+        }
     }
 
     /// Accounts.

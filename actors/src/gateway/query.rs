@@ -65,9 +65,16 @@ impl Gateway {
     ) -> Result<Conversation, Refusal> {
         let no_such = || Refusal::not_found("conversation");
         check::slug(slug).map_err(|_| no_such())?;
-        let claim = self.parts.names.claimed(Scope::Slug, slug.to_owned()).await?;
-        let claim = claim.filter(fanfare_engine::port::ClaimRow::is_settled).ok_or_else(no_such)?;
-        self.conversation(user, ConversationId::from_bytes(claim.owner)).await
+        let claim = self
+            .parts
+            .names
+            .claimed(Scope::Slug, slug.to_owned())
+            .await?;
+        let claim = claim
+            .filter(fanfare_engine::port::ClaimRow::is_settled)
+            .ok_or_else(no_such)?;
+        self.conversation(user, ConversationId::from_bytes(claim.owner))
+            .await
     }
 
     /// A user's conversations, most recently active first. The cursor names
@@ -90,16 +97,25 @@ impl Gateway {
         }
         let more = active.len() > limit;
         active.truncate(limit);
-        let next_cursor = active.last().filter(|_| more).map(order_of).map(show_cursor);
+        let next_cursor = active
+            .last()
+            .filter(|_| more)
+            .map(order_of)
+            .map(show_cursor);
         let mut conversations = Vec::with_capacity(active.len());
         for Active { membership, head } in active {
             let id = membership.conversation;
             if let Some(meta) = self.parts.log.meta(id).await? {
-                let seen = self.view(user, id, meta, Some(membership.row), &head).await?;
+                let seen = self
+                    .view(user, id, meta, Some(membership.row), &head)
+                    .await?;
                 conversations.push(seen);
             }
         }
-        Ok(Listed { conversations, next_cursor })
+        Ok(Listed {
+            conversations,
+            next_cursor,
+        })
     }
 
     /// A user's live memberships, most recently active first. A direct
@@ -111,12 +127,17 @@ impl Gateway {
         let parts = &self.parts;
         let (mut active, mut after) = (Vec::new(), None);
         loop {
-            let page = parts.members.conversations_of(user, after, SCAN_ROWS).await?;
+            let page = parts
+                .members
+                .conversations_of(user, after, SCAN_ROWS)
+                .await?;
             after = page.last().map(|membership| membership.conversation);
             let full = page.len() == SCAN_ROWS;
             for membership in page.into_iter().filter(|it| it.row.is_active()) {
                 let id = membership.conversation;
-                let Some(head) = parts.directory.head(id).await? else { continue };
+                let Some(head) = parts.directory.head(id).await? else {
+                    continue;
+                };
                 if head.mno == 0 && self.is_hidden(user, id).await? {
                     continue;
                 }
@@ -152,7 +173,11 @@ impl Gateway {
     ) -> Result<ParticipantPage, Refusal> {
         let limit = check::page_rows(limit, &self.parts.limits)?;
         let bad = |_| Refusal::field("cursor", "not a cursor of this list");
-        let mut after = cursor.as_deref().map(str::parse::<UserId>).transpose().map_err(bad)?;
+        let mut after = cursor
+            .as_deref()
+            .map(str::parse::<UserId>)
+            .transpose()
+            .map_err(bad)?;
         let (meta, _) = self.standing(user, id, Action::ListMembers).await?;
         let marks_shown = meta.member_count <= self.parts.limits.marks_shown_members_max;
         let mut members: Vec<Membership> = Vec::with_capacity(limit);
@@ -174,8 +199,13 @@ impl Gateway {
         let users = members.iter().map(|membership| membership.user).collect();
         let users = self.parts.accounts.users(users).await?;
         let mut participants = Vec::with_capacity(members.len());
-        for Membership { user: id_of, row, .. } in &members {
-            let Some(known) = users.iter().find(|known| known.id == *id_of) else { continue };
+        for Membership {
+            user: id_of, row, ..
+        } in &members
+        {
+            let Some(known) = users.iter().find(|known| known.id == *id_of) else {
+                continue;
+            };
             let marks = match marks_shown {
                 true => Some(self.parts.marks.marks(id, *id_of).await?),
                 false => None,
@@ -190,7 +220,10 @@ impl Gateway {
             });
         }
         let next_cursor = after.filter(|_| more).map(|user| user.to_string());
-        Ok(ParticipantPage { participants, next_cursor })
+        Ok(ParticipantPage {
+            participants,
+            next_cursor,
+        })
     }
 
     async fn view(
@@ -216,8 +249,7 @@ impl Gateway {
             created_at: meta.created_at,
         };
         if let Some(member) = member {
-            let counted =
-                unread::count(&*self.parts.marks, id, user, &member, head).await?;
+            let counted = unread::count(&*self.parts.marks, id, user, &member, head).await?;
             seen.me = Some(Me {
                 role: member.role,
                 unread: counted.unread,
@@ -269,7 +301,10 @@ impl Gateway {
 type Place = (std::cmp::Reverse<i64>, ConversationId);
 
 fn order_of(active: &Active) -> Place {
-    (std::cmp::Reverse(active.head.at.0), active.membership.conversation)
+    (
+        std::cmp::Reverse(active.head.at.0),
+        active.membership.conversation,
+    )
 }
 
 fn show_cursor((at, id): Place) -> String {
@@ -280,5 +315,8 @@ fn parse_cursor(cursor: &str) -> Result<Place, Refusal> {
     let bad = || Refusal::field("cursor", "not a cursor of this list");
     let (at, id) = cursor.split_once('.').ok_or_else(bad)?;
     let at: i64 = at.parse().map_err(|_| bad())?;
-    Ok((std::cmp::Reverse(Timestamp(at).0), id.parse().map_err(|_| bad())?))
+    Ok((
+        std::cmp::Reverse(Timestamp(at).0),
+        id.parse().map_err(|_| bad())?,
+    ))
 }

@@ -117,7 +117,10 @@ impl Gateway {
     async fn resolve_text(&self, text: &str, resolved: &mut Resolved) -> Result<(), Refusal> {
         let mentioned = mention::parse(text, self.parts.limits.mentions_max);
         let found = self.parts.accounts.resolve(&mentioned.usernames).await?;
-        let named = mentioned.usernames.iter().filter_map(|name| found.get(name));
+        let named = mentioned
+            .usernames
+            .iter()
+            .filter_map(|name| found.get(name));
         resolved.mentions = named.copied().collect();
         resolved.mentions_all = mentioned.all;
         Ok(())
@@ -126,10 +129,15 @@ impl Gateway {
     /// Users by id, every one of which must exist.
     pub(super) async fn known_users(&self, users: Vec<UserId>) -> Result<Vec<User>, Refusal> {
         let known = self.parts.accounts.users(users.clone()).await?;
-        match users.iter().find(|id| known.iter().all(|user| user.id != **id)) {
+        match users
+            .iter()
+            .find(|id| known.iter().all(|user| user.id != **id))
+        {
             Some(unknown) => {
                 let mut refusal = Refusal::not_found("user");
-                refusal.details.insert("user".to_owned(), unknown.to_string());
+                refusal
+                    .details
+                    .insert("user".to_owned(), unknown.to_string());
                 Err(refusal)
             }
             None => Ok(known),
@@ -177,7 +185,9 @@ impl Gateway {
                 // Whoever asked may have gone away meanwhile.
                 let _ = sender.send(answered);
             });
-            self.parts.directory.submit(conversation, submission.clone(), reply);
+            self.parts
+                .directory
+                .submit(conversation, submission.clone(), reply);
             match answer.await {
                 Ok(Answered::Settled(result)) => return result,
                 Ok(Answered::HandedBack) => {
@@ -186,6 +196,9 @@ impl Gateway {
                 Err(_) => return Err(Refusal::outcome_unknown()),
             }
         }
-        Err(Refusal::new(Code::Unavailable, "the conversation is changing hands"))
+        Err(Refusal::new(
+            Code::Unavailable,
+            "the conversation is changing hands",
+        ))
     }
 }

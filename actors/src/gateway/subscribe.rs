@@ -71,7 +71,10 @@ impl Gateway {
                 if refusal.code.retryable() {
                     One::Later(conversation)
                 } else {
-                    One::Gone(Gone { conversation, reason: GoneReason::NotAMember })
+                    One::Gone(Gone {
+                        conversation,
+                        reason: GoneReason::NotAMember,
+                    })
                 }
             }
         }
@@ -93,11 +96,20 @@ impl Gateway {
         let from_seq = member.from_seq;
         let head_seq = head.seq.max(from_seq);
         let view = match wish.seq {
-            None => LogView { head_seq, head_epoch: head.epoch, row_epoch: None, next_row_epoch: None },
+            None => LogView {
+                head_seq,
+                head_epoch: head.epoch,
+                row_epoch: None,
+                next_row_epoch: None,
+            },
             Some(seq) => {
                 let around = self.epochs_around(conversation, seq).await?;
                 // What the relay has yet to hear of may stand in a cursor.
-                let head_seq = if around.0.is_some() { head_seq.max(seq) } else { head_seq };
+                let head_seq = if around.0.is_some() {
+                    head_seq.max(seq)
+                } else {
+                    head_seq
+                };
                 LogView {
                     head_seq,
                     head_epoch: head.epoch,
@@ -107,15 +119,26 @@ impl Gateway {
             }
         };
         let entries_max = self.parts.limits.resume_entries_max;
-        let wish = Wish { epoch: wish.epoch, seq: wish.seq };
+        let wish = Wish {
+            epoch: wish.epoch,
+            seq: wish.seq,
+        };
         Ok(match place(wish, view, from_seq, entries_max) {
             Placed1::From(seq) => {
                 let epoch = self.epoch_of(conversation, seq, &view).await?;
-                One::Subscribed(Cursor { conversation, epoch, seq })
+                One::Subscribed(Cursor {
+                    conversation,
+                    epoch,
+                    seq,
+                })
             }
             Placed1::Resync(seq) => {
                 let epoch = self.epoch_of(conversation, seq, &view).await?;
-                One::Resync(Cursor { conversation, epoch, seq })
+                One::Resync(Cursor {
+                    conversation,
+                    epoch,
+                    seq,
+                })
             }
         })
     }
@@ -130,7 +153,11 @@ impl Gateway {
         if seq == view.head_seq && view.row_epoch.is_none() {
             return Ok(view.head_epoch);
         }
-        Ok(self.epochs_around(conversation, seq).await?.0.unwrap_or(view.head_epoch))
+        Ok(self
+            .epochs_around(conversation, seq)
+            .await?
+            .0
+            .unwrap_or(view.head_epoch))
     }
 
     async fn epochs_around(
@@ -139,7 +166,13 @@ impl Gateway {
         seq: u64,
     ) -> Result<(Option<u64>, Option<u64>), StoreError> {
         let to = seq.saturating_add(1);
-        let range = RowRange { conversation, from: seq, to, limit: 2, order: Order::Ascending };
+        let range = RowRange {
+            conversation,
+            from: seq,
+            to,
+            limit: 2,
+            order: Order::Ascending,
+        };
         let rows = self.parts.log.rows(range).await?;
         let at = |seq| rows.iter().find(|row| row.seq == seq).map(|row| row.epoch);
         Ok((at(seq), at(to)))

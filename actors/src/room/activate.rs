@@ -32,7 +32,12 @@ pub(super) async fn activate(
     let log = &ports.log;
     let epochs = log.epochs(conversation).await?;
     if !epochs.iter().any(|known| known.epoch == epoch) {
-        log.put_epoch(EpochRow { conversation, epoch, first_seq: None }).await?;
+        log.put_epoch(EpochRow {
+            conversation,
+            epoch,
+            first_seq: None,
+        })
+        .await?;
     }
     let head = log.head(conversation).await?;
     let tail = read_tail(ports, conversation, limits).await?;
@@ -48,7 +53,12 @@ pub(super) async fn activate(
     }
     if !adopted.epoch_known {
         let first_seq = Some(adopted.first_seq);
-        log.put_epoch(EpochRow { conversation, epoch, first_seq }).await?;
+        log.put_epoch(EpochRow {
+            conversation,
+            epoch,
+            first_seq,
+        })
+        .await?;
     }
     Ok(state)
 }
@@ -64,7 +74,13 @@ async fn read_tail(
     let (mut rows, mut to) = (Vec::new(), u64::MAX);
     loop {
         let order = Order::Descending;
-        let range = RowRange { conversation, from: 1, to, limit: SCAN_ROWS, order };
+        let range = RowRange {
+            conversation,
+            from: 1,
+            to,
+            limit: SCAN_ROWS,
+            order,
+        };
         let page = ports.log.rows(range).await?;
         let Some(oldest) = page.last() else { break };
         let (seq, at) = (oldest.seq, oldest.entry()?.at);
@@ -83,8 +99,14 @@ async fn read_tail(
 /// Step 3: the newest rows as they were read, epoch column unchanged, under
 /// the own timestamp, one bucket at a time.
 async fn write_again(ports: &RoomPorts, epoch: u64, adopted: &Adopted) -> Result<(), StoreError> {
-    for part in adopted.again().chunk_by(|one, next| bucket(one) == bucket(next)) {
-        ports.log.append(epoch, part.iter().cloned().collect()).await?;
+    for part in adopted
+        .again()
+        .chunk_by(|one, next| bucket(one) == bucket(next))
+    {
+        ports
+            .log
+            .append(epoch, part.iter().cloned().collect())
+            .await?;
     }
     Ok(())
 }
@@ -103,8 +125,17 @@ async fn load(
         Some(meta) => meta.kind == Kind::Channel,
         None => false,
     };
-    let members = if channel { None } else { Some(all_members(ports, conversation).await?) };
-    Ok(RoomState::load(conversation, meta, adopted.rows.clone(), members)?)
+    let members = if channel {
+        None
+    } else {
+        Some(all_members(ports, conversation).await?)
+    };
+    Ok(RoomState::load(
+        conversation,
+        meta,
+        adopted.rows.clone(),
+        members,
+    )?)
 }
 
 async fn all_members(
@@ -114,7 +145,10 @@ async fn all_members(
     let mut members: Vec<(UserId, MemberRow)> = Vec::new();
     loop {
         let after = members.last().map(|(user, _)| *user);
-        let page = ports.members.members_of(conversation, after, SCAN_ROWS).await?;
+        let page = ports
+            .members
+            .members_of(conversation, after, SCAN_ROWS)
+            .await?;
         let more = page.len() == SCAN_ROWS;
         members.extend(page.into_iter().map(|member| (member.user, member.row)));
         if !more {
@@ -141,7 +175,11 @@ async fn repeat_effects(
         list.extend(state.effects_of(row, &entry)?);
     }
     for part in list.chunks(SCAN_ROWS) {
-        let effects = Effects { conversation, epoch, list: part.to_vec() };
+        let effects = Effects {
+            conversation,
+            epoch,
+            list: part.to_vec(),
+        };
         ports.log.apply(Arc::new(effects)).await?;
     }
     Ok(())

@@ -92,7 +92,14 @@ impl Actor for Room {
         myself: ActorRef<RoomMessage>,
         args: RoomArguments,
     ) -> Result<State, ActorProcessingErr> {
-        let RoomArguments { conversation, epoch, ports, directory, limits, delay_ms } = args;
+        let RoomArguments {
+            conversation,
+            epoch,
+            ports,
+            directory,
+            limits,
+            delay_ms,
+        } = args;
         let (machine, load) = machine::Room::new(conversation, epoch, Arc::clone(&limits));
         let mut state = State {
             conversation,
@@ -156,7 +163,8 @@ impl State {
         let loaded = matches!(input, Input::Loaded(Some(_)));
         let outputs = self.machine.handle(input, clock::now());
         if loaded {
-            self.directory.loaded(self.machine.head(), self.machine.published());
+            self.directory
+                .loaded(self.machine.head(), self.machine.published());
         }
         for output in outputs {
             self.carry_out(myself, output);
@@ -181,8 +189,7 @@ impl State {
                 });
             }
             Output::Publish(published) => {
-                metrics::counter!("fanfare_entries_total")
-                    .increment(published.rows.len() as u64);
+                metrics::counter!("fanfare_entries_total").increment(published.rows.len() as u64);
                 self.directory.published(Arc::new(published));
             }
             Output::PutHead(head) => self.ports.appender.put_head(self.epoch, head),
@@ -205,14 +212,18 @@ impl State {
             return;
         }
         let now_ms = clock::monotonic_ms();
-        let note = self.live_since_ms.is_none_or(|since| now_ms > since + LIVE_NOTE_MS);
+        let note = self
+            .live_since_ms
+            .is_none_or(|since| now_ms > since + LIVE_NOTE_MS);
         if note {
             self.live_since_ms = Some(now_ms);
         }
         let room = myself.clone();
-        self.ports.appender.append(self.conversation, batch, note, move |outcome| {
-            tell(&room, Input::Appended(outcome));
-        });
+        self.ports
+            .appender
+            .append(self.conversation, batch, note, move |outcome| {
+                tell(&room, Input::Appended(outcome));
+            });
     }
 
     fn load_after(&mut self, myself: &ActorRef<RoomMessage>, delay_ms: u64) {
@@ -268,9 +279,11 @@ impl State {
         let head = self.machine.head();
         if head.seq > 0 {
             let directory = self.directory.clone();
-            self.ports.appender.put_to_sleep(self.epoch, head, move |clean| {
-                directory.head_row_written(&head, clean);
-            });
+            self.ports
+                .appender
+                .put_to_sleep(self.epoch, head, move |clean| {
+                    directory.head_row_written(&head, clean);
+                });
         }
         self.directory.slept(self.conversation, myself.get_id());
         if let Err(error) = myself.drain() {
@@ -283,7 +296,11 @@ impl State {
         let now_ms = clock::monotonic_ms();
         let idle_at = self.busy_ms + self.limits.room_idle_ms;
         let idle = idle_at.max(now_ms + 1);
-        let next = self.machine.wake_ms().map_or(idle, |wake| wake.min(idle)).max(now_ms);
+        let next = self
+            .machine
+            .wake_ms()
+            .map_or(idle, |wake| wake.min(idle))
+            .max(now_ms);
         if self.wake_ms.is_some_and(|set| set <= next) {
             return;
         }

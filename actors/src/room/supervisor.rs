@@ -30,7 +30,9 @@ impl Actor for RoomSupervisor {
         _: ActorRef<()>,
         args: SupervisorArguments,
     ) -> Result<State, ActorProcessingErr> {
-        Ok(State { directory: args.directory })
+        Ok(State {
+            directory: args.directory,
+        })
     }
 
     async fn handle_supervisor_evt(

@@ -9,9 +9,7 @@ use std::sync::Arc;
 
 use fanfare_engine::room::Submission;
 use fanfare_protocol::cursor::{Cursor, CursorWish};
-use fanfare_protocol::frame::{
-    ClientBody, ClientFrame, FrameId, encode_reply, encode_signal,
-};
+use fanfare_protocol::frame::{ClientBody, ClientFrame, FrameId, encode_reply, encode_signal};
 use fanfare_protocol::limits::FRAME_STRIKES_MAX;
 use fanfare_protocol::reply::{Reply, SessionInfo};
 use fanfare_protocol::signal::Signal;
@@ -26,6 +24,7 @@ use crate::clock;
 use crate::fanout::{Close, SocketHandle, text_frame};
 use crate::gateway::{Gateway, Permit};
 use crate::reply::Answered;
+use crate::sessions::Registered;
 
 /// What a session starts with.
 pub struct SessionArguments {
@@ -70,6 +69,7 @@ pub struct Welcome {
     pub(super) user: User,
     pub(super) subscribed: Vec<ConversationId>,
     pub(super) later: Vec<CursorWish>,
+    pub(super) registered: Registered,
 }
 
 /// The actor.
@@ -96,7 +96,7 @@ pub(super) enum Phase {
     /// Hello is being answered; what comes meanwhile waits (it has permits).
     Greeting(VecDeque<(ClientFrame, Permit)>),
     /// Serves.
-    Ready(Box<(Identity, User)>),
+    Ready(Box<(Identity, User, Registered)>),
 }
 
 impl Actor for Session {
@@ -154,10 +154,6 @@ impl Actor for Session {
 
 impl Drop for State {
     fn drop(&mut self) {
-        if let Phase::Ready(who) = &self.phase {
-            let login = who.0.session;
-            self.gateway.sessions().remove(who.0.user, login, &self.socket);
-        }
         // Does nothing when the socket is closed or closing already.
         self.socket.close(Close::new(1011, "session ended"));
     }
@@ -177,7 +173,14 @@ impl State {
         };
         match (&mut self.phase, body) {
             (Phase::Greeting(early), body) => {
-                early.push_back((ClientFrame { id, key, body: Ok(body) }, permit));
+                early.push_back((
+                    ClientFrame {
+                        id,
+                        key,
+                        body: Ok(body),
+                    },
+                    permit,
+                ));
             }
             (Phase::New, ClientBody::Hello(hello)) => self.hello(myself, id, hello, permit),
             (Phase::New, _) => {
@@ -194,7 +197,10 @@ impl State {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one frame's parts, taken apart once")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one frame's parts, taken apart once"
+    )]
     fn asked(
         &mut self,
         myself: &ActorRef<SessionMessage>,
@@ -215,7 +221,12 @@ impl State {
                 let mut subscribed: Vec<ConversationId> = self.subscribed.iter().copied().collect();
                 subscribed.sort_unstable();
                 let connected_at = self.connected_at;
-                let info = SessionInfo { session: identity.session, user, subscribed, connected_at };
+                let info = SessionInfo {
+                    session: identity.session,
+                    user,
+                    subscribed,
+                    connected_at,
+                };
                 self.answer(id, &Reply::Info(Box::new(info)));
             }
             ClientBody::Refresh { token } => self.refresh(identity, id, key, &token),
@@ -234,7 +245,15 @@ impl State {
                 self.answer(id, &Reply::Done {});
             }
             ClientBody::Command(conversation, command) => {
-                self.command(myself, identity.user, conversation, command, id, key, permit);
+                self.command(
+                    myself,
+                    identity.user,
+                    conversation,
+                    command,
+                    id,
+                    key,
+                    permit,
+                );
             }
             ClientBody::Mark(ask) => self.mark(identity.user, ask, id, key, permit),
         }

@@ -16,7 +16,10 @@ use crate::gateway::{Draft, Permit};
 use crate::reply::{Answered, Reply as ReplyHandle};
 
 impl State {
-    #[expect(clippy::too_many_arguments, reason = "one frame's parts, taken apart once")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one frame's parts, taken apart once"
+    )]
     pub(super) fn command(
         &mut self,
         myself: &ActorRef<SessionMessage>,
@@ -28,7 +31,10 @@ impl State {
         permit: Permit,
     ) {
         let gateway = &self.gateway;
-        if let Err(refusal) = gateway.rates().command(caller).and_then(|()| gateway.check(&command))
+        if let Err(refusal) = gateway
+            .rates()
+            .command(caller)
+            .and_then(|()| gateway.check(&command))
         {
             return self.refuse(id, key, refusal);
         }
@@ -36,7 +42,12 @@ impl State {
             Command::Join => Answering::Joined,
             _ => Answering::Room,
         };
-        let draft = Draft { caller, conversation, command, key: key.clone() };
+        let draft = Draft {
+            caller,
+            conversation,
+            command,
+            key: key.clone(),
+        };
         let prepared = gateway.prepare_now(&draft);
         let lookup = prepared.is_none();
         let lane = self.lanes.entry(conversation).or_default();
@@ -59,7 +70,9 @@ impl State {
         number: u64,
         result: Result<Submission, Refusal>,
     ) {
-        let Some(lane) = self.lanes.get_mut(&conversation) else { return };
+        let Some(lane) = self.lanes.get_mut(&conversation) else {
+            return;
+        };
         if let Some((pending, refusal)) = lane.prepared(number, result) {
             self.refuse(pending.re, pending.key, refusal);
         }
@@ -73,7 +86,9 @@ impl State {
         number: u64,
         answered: Answered,
     ) {
-        let Some(lane) = self.lanes.get_mut(&conversation) else { return };
+        let Some(lane) = self.lanes.get_mut(&conversation) else {
+            return;
+        };
         match answered {
             Answered::HandedBack => lane.handed_back(number),
             Answered::Settled(result) => {
@@ -90,7 +105,9 @@ impl State {
 
     /// Sends what may go now; a lane that is empty is forgotten.
     fn send_on(&mut self, myself: &ActorRef<SessionMessage>, conversation: ConversationId) {
-        let Some(lane) = self.lanes.get_mut(&conversation) else { return };
+        let Some(lane) = self.lanes.get_mut(&conversation) else {
+            return;
+        };
         let ready = lane.sendable(self.socket.id().number());
         for submission in ready {
             let number = submission.order.map_or(0, |order| order.number);
@@ -99,7 +116,10 @@ impl State {
                 // A session that ended needs no answer.
                 let _ = session.cast(SessionMessage::Answered(conversation, number, answered));
             });
-            self.gateway.parts.directory.submit(conversation, submission, reply);
+            self.gateway
+                .parts
+                .directory
+                .submit(conversation, submission, reply);
         }
         if lane.is_empty() {
             self.lanes.remove(&conversation);
@@ -107,7 +127,9 @@ impl State {
     }
 
     fn accepted(&self, conversation: ConversationId, pending: Pending, done: Done) {
-        let Pending { re, kind, permit, .. } = pending;
+        let Pending {
+            re, kind, permit, ..
+        } = pending;
         let Some(re) = re else { return };
         if kind == Answering::Joined {
             return self.joined(conversation, re, permit);
@@ -117,13 +139,20 @@ impl State {
 
     /// Reads what a join's answer shows; the join itself is durable.
     fn joined(&self, conversation: ConversationId, re: FrameId, permit: Permit) {
-        let Phase::Ready(who) = &self.phase else { return };
-        let (gateway, socket, user) =
-            (Arc::clone(&self.gateway), self.socket.clone(), who.0.user);
+        let Phase::Ready(who) = &self.phase else {
+            return;
+        };
+        let (gateway, socket, user) = (Arc::clone(&self.gateway), self.socket.clone(), who.0.user);
         tokio::spawn(async move {
             match gateway.conversation(user, conversation).await {
                 Ok(seen) => {
-                    answer(&socket, &re, &Ok(&Reply::Joined { conversation: Box::new(seen) }));
+                    answer(
+                        &socket,
+                        &re,
+                        &Ok(&Reply::Joined {
+                            conversation: Box::new(seen),
+                        }),
+                    );
                 }
                 Err(refusal) => refuse(&socket, Some(re), None, refusal),
             }
@@ -145,8 +174,14 @@ impl State {
                 Ok(seq) => {
                     let conversation = ask.conversation;
                     let reply = match ask.kind {
-                        MarkKind::Read => Reply::Read { conversation, read_seq: seq },
-                        MarkKind::Delivered => Reply::Delivered { conversation, delivered_seq: seq },
+                        MarkKind::Read => Reply::Read {
+                            conversation,
+                            read_seq: seq,
+                        },
+                        MarkKind::Delivered => Reply::Delivered {
+                            conversation,
+                            delivered_seq: seq,
+                        },
                     };
                     if let Some(id) = id {
                         answer(&socket, &id, &Ok(&reply));
@@ -163,15 +198,29 @@ impl State {
 fn reply_of(done: Done) -> Reply {
     match done {
         Done::Message(message) => Reply::Message { message },
-        Done::Deleted { message, rev, deleted_at } => {
-            Reply::MessageDeleted { message, rev, deleted_at }
-        }
-        Done::Reactions { message, rev, reactions } => {
-            Reply::MessageReactions { message, rev, reactions }
-        }
-        Done::Unreadable { message } => {
-            Reply::MessagePlace { message, seq: message.seq, epoch: message.epoch }
-        }
+        Done::Deleted {
+            message,
+            rev,
+            deleted_at,
+        } => Reply::MessageDeleted {
+            message,
+            rev,
+            deleted_at,
+        },
+        Done::Reactions {
+            message,
+            rev,
+            reactions,
+        } => Reply::MessageReactions {
+            message,
+            rev,
+            reactions,
+        },
+        Done::Unreadable { message } => Reply::MessagePlace {
+            message,
+            seq: message.seq,
+            epoch: message.epoch,
+        },
         Done::Applied => Reply::Done {},
     }
 }

@@ -61,7 +61,10 @@ impl State {
         match (&hello.token, &hello.ticket) {
             (Some(token), _) => accounts.authenticate(token),
             (None, Some(ticket)) => accounts.redeem_ticket(ticket),
-            (None, None) => Err(Refusal::new(Code::Unauthenticated, "no token and no ticket")),
+            (None, None) => Err(Refusal::new(
+                Code::Unauthenticated,
+                "no token and no ticket",
+            )),
         }
     }
 
@@ -74,9 +77,16 @@ impl State {
             Phase::Greeting(early) => early,
             Phase::New | Phase::Ready(_) => VecDeque::new(),
         };
-        if let Ok(Welcome { identity, user, subscribed, later }) = welcome {
+        if let Ok(welcome) = welcome {
+            let Welcome {
+                identity,
+                user,
+                subscribed,
+                later,
+                registered,
+            } = welcome;
             tracing::debug!(user = %identity.user, address = %self.address, "session begins");
-            self.phase = Phase::Ready(Box::new((identity, user)));
+            self.phase = Phase::Ready(Box::new((identity, user, registered)));
             self.subscribed.extend(subscribed);
             self.repeat_later(myself, later);
             self.next_job(myself);
@@ -108,24 +118,34 @@ impl Greeting {
             socket: self.socket.clone(),
             actor: self.session.clone(),
         };
-        if let Err(refusal) = self.gateway.sessions().add(identity.user, present) {
-            return Err(self.turn_away(refusal));
-        }
+        let registered = match self.gateway.parts.sessions.add(identity.user, present) {
+            Ok(registered) => registered,
+            Err(refusal) => return Err(self.turn_away(refusal)),
+        };
         self.socket.identify(identity.user, self.end_ms);
         let wishes = match self.wishes(&hello).await {
             Ok(wishes) => wishes,
-            Err(refusal) => {
-                self.gateway.sessions().remove(identity.user, identity.session, &self.socket);
-                return Err(self.turn_away(refusal));
-            }
+            Err(refusal) => return Err(self.turn_away(refusal)),
         };
-        let placement = self.gateway.place(identity.user, &self.socket, wishes.clone()).await;
-        let subscribed: Vec<ConversationId> =
-            placement.from.iter().map(|(conversation, _)| *conversation).collect();
+        let placement = self
+            .gateway
+            .place(identity.user, &self.socket, wishes.clone())
+            .await;
+        let subscribed: Vec<ConversationId> = placement
+            .from
+            .iter()
+            .map(|(conversation, _)| *conversation)
+            .collect();
         let later = later_of(&placement.placed, &wishes);
         let reply = self.reply(user.clone(), placement.placed);
         self.socket.release(reply, placement.from);
-        Ok(Welcome { identity, user, subscribed, later })
+        Ok(Welcome {
+            identity,
+            user,
+            subscribed,
+            later,
+            registered,
+        })
     }
 
     fn turn_away(&self, refusal: Refusal) -> Refusal {
@@ -137,7 +157,10 @@ impl Greeting {
     async fn wishes(&self, hello: &Hello) -> Result<Vec<CursorWish>, Refusal> {
         let mut wishes: Vec<CursorWish> = Vec::new();
         let mut wish = |wish: CursorWish| {
-            if wishes.iter().all(|known| known.conversation != wish.conversation) {
+            if wishes
+                .iter()
+                .all(|known| known.conversation != wish.conversation)
+            {
                 wishes.push(wish);
             }
         };
@@ -145,9 +168,16 @@ impl Greeting {
             wish((*cursor).into());
         }
         let active = self.gateway.active(self.identity.user).await?;
-        for active in active.iter().take(self.gateway.limits().hello_subscriptions) {
+        for active in active
+            .iter()
+            .take(self.gateway.limits().hello_subscriptions)
+        {
             let conversation = active.membership.conversation;
-            wish(CursorWish { conversation, epoch: None, seq: None });
+            wish(CursorWish {
+                conversation,
+                epoch: None,
+                seq: None,
+            });
         }
         Ok(wishes)
     }

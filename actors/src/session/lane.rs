@@ -63,7 +63,14 @@ impl Lane {
     ) -> u64 {
         self.numbers += 1;
         let stage = prepared.map_or(Stage::Preparing, |it| Stage::Ready(Box::new(it)));
-        self.queue.push_back(Pending { number: self.numbers, re, key, kind, stage, permit });
+        self.queue.push_back(Pending {
+            number: self.numbers,
+            re,
+            key,
+            kind,
+            stage,
+            permit,
+        });
         self.numbers
     }
 
@@ -97,7 +104,10 @@ impl Lane {
 
     /// Takes an answered command out.
     pub fn take(&mut self, number: u64) -> Option<Pending> {
-        let at = self.queue.iter().position(|pending| pending.number == number)?;
+        let at = self
+            .queue
+            .iter()
+            .position(|pending| pending.number == number)?;
         self.queue.remove(at)
     }
 
@@ -113,7 +123,11 @@ impl Lane {
                 Stage::Preparing => break,
                 Stage::Sent(submission) => pending.stage = Stage::Sent(submission),
                 Stage::Ready(mut submission) => {
-                    submission.order = Some(Order { session, number: pending.number, oldest });
+                    submission.order = Some(Order {
+                        session,
+                        number: pending.number,
+                        oldest,
+                    });
                     sendable.push((*submission).clone());
                     pending.stage = Stage::Sent(submission);
                 }
@@ -128,6 +142,8 @@ impl Lane {
     }
 
     fn find(&mut self, number: u64) -> Option<&mut Pending> {
-        self.queue.iter_mut().find(|pending| pending.number == number)
+        self.queue
+            .iter_mut()
+            .find(|pending| pending.number == number)
     }
 }

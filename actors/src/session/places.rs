@@ -67,11 +67,15 @@ impl State {
     }
 
     pub(super) fn next_job(&mut self, myself: &ActorRef<SessionMessage>) {
-        let Phase::Ready(who) = &self.phase else { return };
+        let Phase::Ready(who) = &self.phase else {
+            return;
+        };
         if self.placing {
             return;
         }
-        let Some(job) = self.jobs.pop_front() else { return };
+        let Some(job) = self.jobs.pop_front() else {
+            return;
+        };
         self.placing = true;
         let placing = Placing {
             gateway: Arc::clone(&self.gateway),
@@ -100,11 +104,7 @@ impl State {
     }
 
     /// What an owner could not say yet is asked again after a while.
-    pub(super) fn repeat_later(
-        &self,
-        myself: &ActorRef<SessionMessage>,
-        later: Vec<CursorWish>,
-    ) {
+    pub(super) fn repeat_later(&self, myself: &ActorRef<SessionMessage>, later: Vec<CursorWish>) {
         if later.is_empty() {
             return;
         }
@@ -126,7 +126,10 @@ impl State {
             }
             if room == 0 {
                 let conversation = wish.conversation;
-                too_many.push(Gone { conversation, reason: GoneReason::TooMany });
+                too_many.push(Gone {
+                    conversation,
+                    reason: GoneReason::TooMany,
+                });
                 return false;
             }
             room -= 1;
@@ -189,9 +192,16 @@ impl Placing {
         wishes: Vec<CursorWish>,
         frame: impl FnOnce(Placed) -> Option<Bytes>,
     ) -> Outcome {
-        let placement = self.gateway.place(self.user, &self.socket, wishes.clone()).await;
+        let placement = self
+            .gateway
+            .place(self.user, &self.socket, wishes.clone())
+            .await;
         let later = later_of(&placement.placed, &wishes);
-        let subscribed = placement.from.iter().map(|(conversation, _)| *conversation).collect();
+        let subscribed = placement
+            .from
+            .iter()
+            .map(|(conversation, _)| *conversation)
+            .collect();
         self.socket.release(frame(placement.placed), placement.from);
         (subscribed, later)
     }
@@ -199,7 +209,10 @@ impl Placing {
     /// Tells of a new membership and delivers from its entry on.
     async fn added(&self, cursor: Cursor) -> Outcome {
         let wish = CursorWish::from(cursor);
-        let placement = self.gateway.place(self.user, &self.socket, vec![wish]).await;
+        let placement = self
+            .gateway
+            .place(self.user, &self.socket, vec![wish])
+            .await;
         let later = later_of(&placement.placed, &[wish]);
         let Some((conversation, _)) = placement.from.first().copied() else {
             return (Vec::new(), later);
@@ -208,9 +221,16 @@ impl Placing {
             self.socket.unsubscribe(vec![conversation]);
             return Outcome::default();
         };
-        let placed = placement.placed.subscribed.iter().chain(&placement.placed.resync);
+        let placed = placement
+            .placed
+            .subscribed
+            .iter()
+            .chain(&placement.placed.resync);
         let cursor = placed.copied().next().unwrap_or(cursor);
-        let signal = Signal::ConversationCreated { conversation: Box::new(seen), cursor };
+        let signal = Signal::ConversationCreated {
+            conversation: Box::new(seen),
+            cursor,
+        };
         let frame = encoded(encode_signal(Some(conversation), &signal));
         self.socket.release(frame, placement.from);
         (vec![conversation], later)
