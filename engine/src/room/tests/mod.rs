@@ -3,8 +3,10 @@
 
 mod activation;
 mod ask;
+mod batches;
 mod commands;
 mod keys;
+mod orders;
 mod outcomes;
 mod refusals;
 mod store;
