@@ -20,4 +20,6 @@ pub mod reply;
 pub mod room;
 pub mod session;
 pub mod sessions;
+#[cfg(test)]
+mod tests;
 pub mod unread;

@@ -38,12 +38,6 @@ pub struct History {
     pub next_cursor: Option<u64>,
 }
 
-/// A conversation as somebody who may read it finds it.
-pub(super) struct Readable {
-    pub meta: ConversationMeta,
-    pub member: MemberRow,
-}
-
 impl Gateway {
     /// Reads messages of a conversation.
     ///
@@ -95,8 +89,8 @@ impl Gateway {
         };
         // Membership is read after the rows: whoever was removed meanwhile
         // gets nothing that came later.
-        let readable = self.readable(reader, conversation).await?;
-        let from = readable.member.from_seq;
+        let member = self.readable(reader, conversation).await?;
+        let from = member.from_seq;
         let messages = rows.into_iter().filter(|row| row.seq >= from);
         let messages: Result<Vec<Message>, Refusal> =
             messages.map(|row| as_message(&row, reader)).collect();
@@ -152,17 +146,16 @@ impl Gateway {
         Ok(versions)
     }
 
-    /// Who may read a conversation finds its record and their membership.
+    /// The membership of somebody who may read a conversation.
     pub(super) async fn readable(
         &self,
         reader: UserId,
         conversation: ConversationId,
-    ) -> Result<Readable, Refusal> {
-        let (meta, member) = self
+    ) -> Result<MemberRow, Refusal> {
+        let (_, member) = self
             .standing(reader, conversation, Action::ReadHistory)
             .await?;
-        let member = member.ok_or_else(Refusal::not_a_member)?;
-        Ok(Readable { meta, member })
+        member.ok_or_else(Refusal::not_a_member)
     }
 
     /// The record and membership of somebody who may do `action`.
@@ -181,11 +174,11 @@ impl Gateway {
     }
 
     async fn visible_row(&self, reader: UserId, id: MessageId) -> Result<LogRow, Refusal> {
-        let readable = self.readable(reader, id.conversation).await?;
+        let member = self.readable(reader, id.conversation).await?;
         let head = self.parts.directory.head(id.conversation).await?;
         let no_such = || Refusal::not_found("message");
         let published = head.is_some_and(|head| id.seq <= head.seq);
-        if !published || id.seq < readable.member.from_seq {
+        if !published || id.seq < member.from_seq {
             return Err(no_such());
         }
         let row = self

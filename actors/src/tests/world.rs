@@ -1,0 +1,278 @@
+//! A node over a store that fails on command, and people who talk to it.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fanfare_engine::account::{Account, Family};
+use fanfare_engine::secret::{DataSecret, Fingerprint};
+use fanfare_protocol::frame::ClientFrame;
+use fanfare_protocol::user::User;
+use fanfare_protocol::{Limits, SessionId, Timestamp, UserId};
+use fanfare_storage::dying::{Switch, wrap};
+use fanfare_storage::{Memory, Ports};
+use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::account::{AccountBook, Clock, Identity, Parts, TokenKey, new_id};
+use crate::clock;
+use crate::fanout::Wire;
+use crate::gateway::Connection;
+use crate::node::{Node, NodeParts};
+use crate::rates::Rates;
+
+/// How long a test waits for something that must happen.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+pub struct World {
+    pub store: Memory,
+    pub ports: Ports,
+    pub switch: Arc<Switch>,
+    pub node: Node,
+    pub limits: Arc<Limits>,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::with(Limits {
+            room_idle_ms: 60_000,
+            ..Limits::default()
+        })
+        .await
+    }
+
+    pub async fn with(limits: Limits) -> Self {
+        Self::over(Memory::new(), Arc::new(limits)).await
+    }
+
+    async fn over(store: Memory, limits: Arc<Limits>) -> Self {
+        let (ports, switch) = wrap(store.ports());
+        let rates = Arc::new(Rates::off());
+        let secret = DataSecret::new([7; 32]);
+        let accounts = Arc::new(AccountBook::new(Parts {
+            accounts: Arc::clone(&ports.accounts),
+            names: Arc::clone(&ports.names),
+            families: Arc::clone(&ports.tokens),
+            secret: secret.clone(),
+            key: TokenKey::new([9; 32]),
+            rates: Arc::clone(&rates),
+            clock: Clock::wall(),
+            limits: Arc::clone(&limits),
+        }));
+        let epoch = ports.ownership.claim_slots().await.unwrap();
+        let node = Node::start(NodeParts {
+            log: Arc::clone(&ports.log),
+            members: Arc::clone(&ports.members),
+            marks: Arc::clone(&ports.marks),
+            names: Arc::clone(&ports.names),
+            ownership: Arc::clone(&ports.ownership),
+            accounts,
+            rates,
+            secret,
+            epoch,
+            shards: 2,
+            limits: Arc::clone(&limits),
+        })
+        .await
+        .unwrap();
+        Self {
+            store,
+            ports,
+            switch,
+            node,
+            limits,
+        }
+    }
+
+    /// The process dies and another one takes the data over.
+    pub async fn reborn(self) -> Self {
+        self.switch.die();
+        let (store, limits) = (self.store, self.limits);
+        drop(self.node);
+        let world = Self::over(store, limits).await;
+        world.node.recover().await.unwrap();
+        world
+    }
+
+    /// Somebody with an account, not connected.
+    pub async fn person(&self, name: &str) -> UserId {
+        let id = UserId(new_id(clock::wall()).unwrap());
+        let user = User {
+            id,
+            username: name.to_owned(),
+            display_name: name.to_owned(),
+            avatar: None,
+            bio: None,
+            role: fanfare_protocol::user::GlobalRole::User,
+            verified: false,
+            created_at: Timestamp(0),
+        };
+        let account = Account {
+            user,
+            email: None,
+            password: None,
+            rev: 1,
+            deactivated_at: None,
+            registered: None,
+        };
+        assert!(
+            self.store
+                .ports()
+                .accounts
+                .put_account(account, None)
+                .await
+                .unwrap()
+        );
+        id
+    }
+
+    /// Somebody connects and says hello, with these cursors.
+    pub async fn connect(&self, user: UserId, cursors: Value) -> Peer {
+        let session = SessionId(new_id(clock::wall()).unwrap());
+        let far = clock::wall().plus_ms(3_600_000);
+        let family = Family {
+            session,
+            user,
+            current: Fingerprint([0; 16]),
+            previous: None,
+            rotated_at: clock::wall(),
+            expires_at: far,
+            revoked_at: None,
+            rev: 1,
+        };
+        assert!(
+            self.store
+                .ports()
+                .tokens
+                .put_family(family, None)
+                .await
+                .unwrap()
+        );
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (client, server) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let wire = Wire::Plain(Arc::new(server.unwrap().0));
+        let identity = Identity {
+            user,
+            session,
+            expires_at: far,
+        };
+        let from = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let connection = self
+            .node
+            .gateway()
+            .connect(wire, from, Some(identity))
+            .unwrap();
+        let mut peer = Peer {
+            connection,
+            stream: client.unwrap(),
+            bytes: Vec::new(),
+            events: VecDeque::new(),
+            next_id: 1,
+        };
+        let welcome = peer
+            .ask("session:hello", json!({ "cursors": cursors }), None)
+            .await;
+        assert!(welcome["data"].is_object(), "{welcome}");
+        peer
+    }
+}
+
+/// A connected client.
+pub struct Peer {
+    pub connection: Connection,
+    stream: TcpStream,
+    bytes: Vec<u8>,
+    pub events: VecDeque<Value>,
+    next_id: u64,
+}
+
+impl Peer {
+    /// Sends a frame; gives its id.
+    pub async fn send(&mut self, kind: &str, data: Value, key: Option<&str>) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        let mut frame = json!({ "id": id, "type": kind, "data": data });
+        if let Some(key) = key {
+            frame["key"] = json!(key);
+        }
+        let text = frame.to_string();
+        let permit = self.connection.permit(text.len()).await.unwrap();
+        self.connection.socket.heard();
+        self.connection
+            .frame(ClientFrame::from_json(text.as_bytes()).unwrap(), permit);
+        id
+    }
+
+    /// Sends a frame and waits for its reply.
+    pub async fn ask(&mut self, kind: &str, data: Value, key: Option<&str>) -> Value {
+        let id = self.send(kind, data, key).await;
+        self.reply(id).await
+    }
+
+    /// Waits for the reply to a frame; what else comes is kept.
+    pub async fn reply(&mut self, id: u64) -> Value {
+        if let Some(at) = self
+            .events
+            .iter()
+            .position(|event| event["re"] == json!(id))
+        {
+            return self.events.remove(at).unwrap();
+        }
+        loop {
+            let frame = self.frame().await;
+            if frame["re"] == json!(id) {
+                return frame;
+            }
+            self.events.push_back(frame);
+        }
+    }
+
+    /// Waits for the next event of this type; others are dropped.
+    pub async fn event(&mut self, kind: &str) -> Value {
+        loop {
+            let frame = match self.events.pop_front() {
+                Some(frame) => frame,
+                None => self.frame().await,
+            };
+            if frame["type"] == json!(kind) {
+                return frame;
+            }
+        }
+    }
+
+    async fn frame(&mut self) -> Value {
+        loop {
+            if let Some((frame, used)) = parse(&self.bytes) {
+                self.bytes.drain(..used);
+                match frame {
+                    Some(frame) => return frame,
+                    None => continue,
+                }
+            }
+            let mut chunk = [0; 4096];
+            let read = tokio::time::timeout(PATIENCE, self.stream.read(&mut chunk));
+            let read = read.await.expect("nothing came in time").unwrap();
+            assert!(read > 0, "the server closed the connection");
+            self.bytes.extend_from_slice(&chunk[..read]);
+        }
+    }
+}
+
+/// An unmasked server frame: its JSON (`None`: a control frame) and length.
+fn parse(bytes: &[u8]) -> Option<(Option<Value>, usize)> {
+    let (&[first, second], rest) = bytes.split_first_chunk::<2>()?;
+    let (length, head) = match second {
+        126 => (usize::from(u16::from_be_bytes(*rest.first_chunk()?)), 4),
+        127 => (u64::from_be_bytes(*rest.first_chunk()?) as usize, 10),
+        short => (usize::from(short), 2),
+    };
+    let payload = bytes.get(head..head + length)?;
+    let text = first & 0xF == 1;
+    Some((
+        text.then(|| serde_json::from_slice(payload).unwrap()),
+        head + length,
+    ))
+}
