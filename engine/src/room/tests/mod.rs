@@ -1,14 +1,16 @@
 //! Tests of the room: tables, then properties.
-#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 mod activation;
 mod ask;
 mod batches;
+mod client;
 mod commands;
 mod keys;
 mod orders;
 mod outcomes;
+mod properties;
 mod refusals;
+mod scenario;
 mod store;
 mod ticks;
 mod world;

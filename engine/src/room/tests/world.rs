@@ -21,6 +21,9 @@ use crate::room::{
 use crate::row::{HeadRow, LogRow};
 use crate::secret::DataSecret;
 
+/// What a read finds: memberships and rows.
+pub type Fetched = (Vec<(UserId, Option<MemberRow>)>, Vec<LogRow>);
+
 pub struct World {
     pub store: Store,
     pub room: Room,
@@ -30,6 +33,7 @@ pub struct World {
     /// What the room waits for.
     pub loading: bool,
     pub read: Option<Needs>,
+    pub read_early: Fetched,
     pub append: Option<Batch>,
     pub apply: Option<Arc<Effects>>,
     /// What it said.
@@ -65,6 +69,7 @@ impl World {
             limits,
             loading: true,
             read: None,
+            read_early: Fetched::default(),
             append: None,
             apply: None,
             batches: Vec::new(),
@@ -180,6 +185,7 @@ impl World {
             Output::Read(needs) => {
                 assert!(self.read.is_none(), "one read at a time");
                 assert!(!needs.is_empty());
+                self.read_early = self.look_up(&needs);
                 self.read = Some(needs);
             }
             Output::Append(batch) => {
@@ -226,8 +232,21 @@ impl World {
     pub fn finish_load(&mut self) {
         assert!(self.loading && self.append.is_none() && self.apply.is_none());
         self.loading = false;
-        let state = self.activate();
+        let mut state = self.activate();
+        // Older rows are read when they are needed.
+        let oldest = state.head.saturating_sub(2);
+        state.rows.retain(|seq, _| *seq > oldest);
         self.input(Input::Loaded(Some(Box::new(state))));
+        self.pull();
+    }
+
+    /// Who follows pulls what was never published.
+    fn pull(&mut self) {
+        for seq in self.published.len() as u64 + 1..=self.room.published() {
+            let row = self.store.row(seq).unwrap();
+            let entry = Arc::new(row.entry().unwrap());
+            self.published.push(PublishedRow { row, entry });
+        }
     }
 
     /// Loads as an owner does under the world's epoch, in the six steps.
@@ -263,7 +282,7 @@ impl World {
         state
     }
 
-    pub fn look_up(&self, needs: &Needs) -> (Vec<(UserId, Option<MemberRow>)>, Vec<LogRow>) {
+    pub fn look_up(&self, needs: &Needs) -> Fetched {
         let members = needs.members.iter();
         let members = members.map(|user| (*user, self.store.member(*user)));
         let rows = needs.rows.iter().filter_map(|seq| self.store.row(*seq));
@@ -271,8 +290,15 @@ impl World {
     }
 
     pub fn finish_read(&mut self) {
+        self.finish_read_as_of(false);
+    }
+
+    /// What is read may be what was there when it was asked for.
+    pub fn finish_read_as_of(&mut self, early: bool) {
         let needs = self.read.take().unwrap();
-        let (members, rows) = self.look_up(&needs);
+        let late = self.look_up(&needs);
+        let early = early.then(|| std::mem::take(&mut self.read_early));
+        let (members, rows) = early.unwrap_or(late);
         self.input(Input::Read { members, rows });
     }
 
@@ -344,13 +370,24 @@ impl World {
         assert!(self.room.is_idle(), "{:?}", self.room);
     }
 
+    /// The room falls asleep and wakes again, under the same epoch.
+    pub fn sleep(&mut self) {
+        self.room.close();
+        self.store.put_head(self.epoch, self.room.head());
+        self.start();
+    }
+
     /// The process dies: whatever was outstanding is not written. Another
     /// one takes over under the next epoch.
     pub fn restart(&mut self) {
         self.epoch += 1;
+        (self.read, self.append, self.apply) = (None, None, None);
+        self.start();
+    }
+
+    fn start(&mut self) {
         let (room, _) = Room::new(LOG, self.epoch, Arc::clone(&self.limits));
         self.room = room;
-        (self.read, self.append, self.apply) = (None, None, None);
         self.loading = true;
         self.finish_load();
     }
