@@ -10,6 +10,7 @@
     reason = "a test may fail loudly and says what it saw"
 )]
 
+mod docs;
 mod harness;
 mod history;
 mod irc;
