@@ -187,6 +187,14 @@ impl Directory {
         self.0.ports.appender.all_settled().await;
     }
 
+    /// Makes a room die, to see that it harms nobody else.
+    #[cfg(test)]
+    pub(crate) fn kill(&self, conversation: ConversationId) {
+        if let Some(room) = self.room(conversation) {
+            let _ = room.cast(RoomMessage::Panic);
+        }
+    }
+
     // --- what rooms tell ---------------------------------------------------
 
     /// A room has loaded: its log is published up to `published`.

@@ -236,6 +236,12 @@ impl Node {
         Arc::clone(&self.gateway)
     }
 
+    /// Live conversations, for tests.
+    #[cfg(test)]
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
     /// Activates every conversation that was live when the last owner
     /// ended: before that its head is not known. Gives how many there were.
     ///

@@ -12,7 +12,7 @@ use ractor::{ActorCell, ActorId, ActorRef, ActorRuntime, MessagingErr, SpawnErr}
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::actor::{MarksActor, MarksMessage};
-use super::own::OwnMarks;
+use super::own::{OwnMarks, Wake};
 use crate::directory::Directory;
 use crate::unread::UnreadHandle;
 
@@ -56,7 +56,7 @@ pub(super) struct Wish {
 pub(super) struct Asked {
     pub wish: Wish,
     reply: Option<MarkReply>,
-    _place: OwnedSemaphorePermit,
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl MarksHandle {
@@ -79,9 +79,12 @@ impl MarksHandle {
     /// whoever reads through [`OwnMarks`], durable soon, told to nobody but
     /// the sender's own devices.
     pub fn own(&self, conversation: ConversationId, user: UserId, marks: Marks) {
-        if self.0.parts.marks.add(conversation, user, marks)
-            && self.0.actor.read().cast(MarksMessage::OwnWaits).is_err()
-        {
+        let message = match self.0.parts.marks.add(conversation, user, marks) {
+            Wake::Nobody => return,
+            Wake::Later => MarksMessage::OwnWaits,
+            Wake::Now => MarksMessage::OwnDue,
+        };
+        if self.0.actor.read().cast(message).is_err() {
             tracing::debug!("marks actor ended, own marks are for the next");
         }
     }
@@ -100,7 +103,7 @@ impl MarksHandle {
         let asked = Asked {
             wish: Wish { user, ask, member },
             reply: Some(reply),
-            _place: place,
+            place: Some(place),
         };
         let told = self.0.actor.read().cast(MarksMessage::Raise(asked));
         if let Err(MessagingErr::SendErr(MarksMessage::Raise(asked))) = told {
@@ -141,6 +144,8 @@ fn spawn(parts: &Arc<MarksParts>, parent: &ActorCell) -> Result<ActorRef<MarksMe
 impl Asked {
     /// Answers.
     pub fn answer(mut self, result: Result<u64, Refusal>) {
+        // Whoever hears the answer finds the place free.
+        drop(self.place.take());
         if let Some(reply) = self.reply.take() {
             reply(result);
         }
@@ -157,8 +162,13 @@ impl Drop for Asked {
 
 #[cfg(test)]
 impl MarksHandle {
-    /// The actor's name, and its end as a test asks for it.
-    pub(super) fn fail(&self) -> ActorId {
+    /// The actor that is there now.
+    pub(crate) fn actor(&self) -> ActorId {
+        self.0.actor.read().get_id()
+    }
+
+    /// Lets the actor fail; gives which one it was.
+    pub(crate) fn fail(&self) -> ActorId {
         let actor = self.0.actor.read();
         let _ = actor.cast(MarksMessage::Panic);
         actor.get_id()

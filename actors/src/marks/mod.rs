@@ -10,6 +10,8 @@ mod flush;
 mod handle;
 mod own;
 mod status;
+#[cfg(test)]
+pub(crate) mod tests;
 
 pub use handle::{MarkReply, MarksHandle, MarksParts};
 pub use own::OwnMarks;

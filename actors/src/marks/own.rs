@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use fanfare_engine::member::Marks;
 use fanfare_engine::port::{MarkWrite, MarksPort, PortFuture};
+use fanfare_protocol::limits::OWN_MARKS_MESSAGES;
 use fanfare_protocol::{ConversationId, Limits, UserId};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -30,12 +31,30 @@ pub struct OwnMarks {
     waiting_max: usize,
 }
 
+/// What is to be done about own marks that wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wake {
+    /// Somebody looks after them already.
+    Nobody,
+    /// Flush them in a while.
+    Later,
+    /// Flush them now: an activation repeats no more than the newest entries.
+    Now,
+}
+
 #[derive(Default)]
 struct Waiting {
-    conversations: HashMap<ConversationId, HashMap<UserId, Marks>>,
+    conversations: HashMap<ConversationId, Senders>,
     count: usize,
     /// Somebody looks after it already.
     armed: bool,
+}
+
+#[derive(Default)]
+struct Senders {
+    marks: HashMap<UserId, Marks>,
+    /// Messages since they were last taken to be written.
+    messages: u64,
 }
 
 impl OwnMarks {
@@ -62,51 +81,63 @@ impl OwnMarks {
         }
     }
 
-    /// Raises one; `true` when the actor must be told that some wait.
-    pub(super) fn add(&self, conversation: ConversationId, user: UserId, marks: Marks) -> bool {
+    /// Raises one.
+    pub(super) fn add(&self, conversation: ConversationId, user: UserId, marks: Marks) -> Wake {
         let mut waiting = self.waiting.lock();
-        let known = waiting.conversations.get_mut(&conversation);
-        if let Some(known) = known.and_then(|users| users.get_mut(&user)) {
+        let full = waiting.count >= self.waiting_max;
+        let senders = waiting.conversations.get_mut(&conversation);
+        if let Some(known) = senders.and_then(|senders| senders.marks.get_mut(&user)) {
             *known = highest(*known, marks);
-        } else if waiting.count < self.waiting_max {
-            waiting.count += 1;
-            let users = waiting.conversations.entry(conversation).or_default();
-            users.insert(user, marks);
-        } else {
+        } else if full {
             metrics::counter!("fanfare_own_marks_dropped_total").increment(1);
-            return false;
+            return Wake::Nobody;
+        } else {
+            waiting.count += 1;
+            let senders = waiting.conversations.entry(conversation).or_default();
+            senders.marks.insert(user, marks);
         }
-        !std::mem::replace(&mut waiting.armed, true)
+        let armed = std::mem::replace(&mut waiting.armed, true);
+        let senders = waiting.conversations.entry(conversation).or_default();
+        senders.messages += 1;
+        match armed {
+            _ if senders.messages == OWN_MARKS_MESSAGES => Wake::Now,
+            true => Wake::Nobody,
+            false => Wake::Later,
+        }
     }
 
     /// Some of them, at most `limit`, to be written.
     pub(super) fn some(&self, limit: usize) -> Vec<OwnMark> {
-        let waiting = self.waiting.lock();
-        let all = waiting
-            .conversations
-            .iter()
-            .flat_map(|(conversation, users)| {
-                users.iter().map(|(user, marks)| OwnMark {
-                    conversation: *conversation,
-                    user: *user,
-                    marks: *marks,
-                })
-            });
-        all.take(limit).collect()
+        let mut waiting = self.waiting.lock();
+        let mut some = Vec::with_capacity(waiting.count.min(limit));
+        for (conversation, senders) in &mut waiting.conversations {
+            let left = limit - some.len();
+            if left == 0 {
+                break;
+            }
+            senders.messages = 0;
+            let marks = senders.marks.iter().take(left);
+            some.extend(marks.map(|(user, marks)| OwnMark {
+                conversation: *conversation,
+                user: *user,
+                marks: *marks,
+            }));
+        }
+        some
     }
 
     /// These are durable: they wait no longer, unless they rose meanwhile.
     pub(super) fn flushed(&self, durable: &[OwnMark]) {
         let mut waiting = self.waiting.lock();
         for own in durable {
-            let Some(users) = waiting.conversations.get_mut(&own.conversation) else {
+            let Some(senders) = waiting.conversations.get_mut(&own.conversation) else {
                 continue;
             };
-            if users.get(&own.user) != Some(&own.marks) {
+            if senders.marks.get(&own.user) != Some(&own.marks) {
                 continue;
             }
-            users.remove(&own.user);
-            if users.is_empty() {
+            senders.marks.remove(&own.user);
+            if senders.marks.is_empty() {
                 waiting.conversations.remove(&own.conversation);
             }
             waiting.count -= 1;
@@ -134,11 +165,8 @@ impl OwnMarks {
 
     fn of(&self, conversation: ConversationId, user: UserId) -> Option<Marks> {
         let waiting = self.waiting.lock();
-        waiting
-            .conversations
-            .get(&conversation)?
-            .get(&user)
-            .copied()
+        let senders = waiting.conversations.get(&conversation)?;
+        senders.marks.get(&user).copied()
     }
 }
 
@@ -158,12 +186,10 @@ impl MarksPort for OwnMarks {
         after: Option<UserId>,
         limit: usize,
     ) -> PortFuture<'_, Vec<(UserId, Marks)>> {
-        let own = self
-            .waiting
-            .lock()
-            .conversations
-            .get(&conversation)
-            .cloned();
+        let waiting = self.waiting.lock();
+        let senders = waiting.conversations.get(&conversation);
+        let own = senders.map(|senders| senders.marks.clone());
+        drop(waiting);
         Box::pin(async move {
             let mut page = self.stored.marks_of(conversation, after, limit).await?;
             let Some(mut own) = own else {

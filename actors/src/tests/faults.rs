@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::world::{Peer, World};
 use crate::gateway::Page;
 
-async fn group(world: &World, people: &[fanfare_protocol::UserId]) -> ConversationId {
+pub(super) async fn group(world: &World, people: &[fanfare_protocol::UserId]) -> ConversationId {
     let ask = CreateConversation {
         kind: Kind::Group,
         title: Some("room".to_owned()),
@@ -31,7 +31,7 @@ async fn group(world: &World, people: &[fanfare_protocol::UserId]) -> Conversati
     created.conversation.id
 }
 
-async fn say(peer: &mut Peer, room: ConversationId, text: &str, key: &str) -> Value {
+pub(super) async fn say(peer: &mut Peer, room: ConversationId, text: &str, key: &str) -> Value {
     peer.ask(
         "message:send",
         json!({ "conversation": room, "text": text }),

@@ -9,9 +9,9 @@ use fanfare_engine::account::{Account, Family};
 use fanfare_engine::secret::{DataSecret, Fingerprint};
 use fanfare_protocol::frame::ClientFrame;
 use fanfare_protocol::user::User;
-use fanfare_protocol::{Limits, SessionId, Timestamp, UserId};
+use fanfare_protocol::{ConversationId, Limits, SessionId, Timestamp, UserId};
+use fanfare_storage::Memory;
 use fanfare_storage::dying::{Switch, wrap};
-use fanfare_storage::{Memory, Ports};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
@@ -28,7 +28,6 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct World {
     pub store: Memory,
-    pub ports: Ports,
     pub switch: Arc<Switch>,
     pub node: Node,
     pub limits: Arc<Limits>,
@@ -79,7 +78,6 @@ impl World {
         .unwrap();
         Self {
             store,
-            ports,
             switch,
             node,
             limits,
@@ -166,6 +164,8 @@ impl World {
             .connect(wire, from, Some(identity))
             .unwrap();
         let mut peer = Peer {
+            user,
+            welcome: Value::Null,
             connection,
             stream: client.unwrap(),
             bytes: Vec::new(),
@@ -176,12 +176,15 @@ impl World {
             .ask("session:hello", json!({ "cursors": cursors }), None)
             .await;
         assert!(welcome["data"].is_object(), "{welcome}");
+        peer.welcome = welcome;
         peer
     }
 }
 
 /// A connected client.
 pub struct Peer {
+    pub user: UserId,
+    pub welcome: Value,
     pub connection: Connection,
     stream: TcpStream,
     bytes: Vec<u8>,
@@ -190,6 +193,16 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// The seq that hello named for a conversation.
+    pub fn subscribed_at(&self, room: ConversationId) -> u64 {
+        let places = self.welcome["data"]["subscribed"].as_array().unwrap();
+        let place = places
+            .iter()
+            .find(|it| it["conversation"] == json!(room))
+            .unwrap();
+        place["seq"].as_u64().unwrap()
+    }
+
     /// Sends a frame; gives its id.
     pub async fn send(&mut self, kind: &str, data: Value, key: Option<&str>) -> u64 {
         let id = self.next_id;

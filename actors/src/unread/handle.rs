@@ -128,8 +128,13 @@ fn spawn(
 
 #[cfg(test)]
 impl UnreadHandle {
-    /// The actor's name, and its end as a test asks for it.
-    pub(super) fn fail(&self) -> ActorId {
+    /// The actor that is there now.
+    pub(crate) fn actor(&self) -> ActorId {
+        self.0.actor.read().get_id()
+    }
+
+    /// Lets the actor fail; gives which one it was.
+    pub(crate) fn fail(&self) -> ActorId {
         let actor = self.0.actor.read();
         let _ = actor.cast(UnreadMessage::Panic);
         actor.get_id()

@@ -7,6 +7,8 @@
 mod actor;
 mod count;
 mod handle;
+#[cfg(test)]
+mod tests;
 mod waiting;
 
 pub use count::{Counted, count};
