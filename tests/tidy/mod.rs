@@ -1,10 +1,12 @@
 //! What the compiler does not hold about the shape of the house: the arrows
 //! between crates, the length of files, names, the one limits file, words that
-//! do not belong here. Each rule is a function from files to findings in
-//! [`rules`] and [`arrows`]; [`planted`] shows that every one of them can fail.
+//! do not belong here, pages that no longer tell the truth. Each rule is a function
+//! from files to findings in [`rules`], [`arrows`] and [`pages`]; [`planted`] shows
+//! that every one of them can fail.
 //! Fast: it reads sources and starts nothing.
 
 mod arrows;
+mod pages;
 mod planted;
 mod rules;
 
@@ -142,4 +144,19 @@ fn nothing_is_left_undone_or_names_a_machine() {
 #[test]
 fn unsafe_code_is_justified() {
     assert_tidy(rules::unsafe_code);
+}
+
+#[test]
+fn every_actor_is_in_the_drawing() {
+    assert_tidy(pages::actors_are_drawn);
+}
+
+#[test]
+fn every_limit_is_used() {
+    assert_tidy(pages::limits_are_used);
+}
+
+#[test]
+fn pages_name_what_exists() {
+    assert_tidy(pages::pages_name_what_exists);
 }

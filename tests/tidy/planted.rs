@@ -1,7 +1,7 @@
 //! Each rule of [`super`] finds a fault planted for it, and lets pass what only
 //! looks like one.
 
-use super::{Finding, Source, arrows, rules};
+use super::{Finding, Source, arrows, pages, rules};
 
 fn source(path: &str, text: &str) -> Source {
     Source {
@@ -252,4 +252,47 @@ fn unjustified_unsafe_is_found() {
         rules::unsafe_code(&[source("transport/src/a.rs", spoken_of)]),
         []
     );
+}
+
+#[test]
+fn an_actor_missing_in_the_drawing_is_found() {
+    let page = source(
+        "docs/actors.md",
+        "```\n room supervisor, marks\n```\nsession\n",
+    );
+    let code =
+        "impl Actor for RoomSupervisor {\nimpl Actor for MarksActor {\nimpl Actor for Session {\n";
+    let findings = pages::actors_are_drawn(&[page, source("actors/src/a.rs", code)]);
+    assert_eq!(lines(&findings), [3]);
+    let without_page = pages::actors_are_drawn(&[source("actors/src/a.rs", code)]);
+    assert_eq!(lines(&without_page), [1, 2, 3]);
+}
+
+#[test]
+fn a_limit_that_nothing_uses_is_found() {
+    let limits = "    /// Rows.\n    rows_max: usize = 1,\npub const PAGE_MAX: u64 = 2;\n";
+    let limits = || source("protocol/src/limits.rs", limits);
+    let some = source("actors/src/a.rs", "limits.rows_max; LAST_PAGE_MAX");
+    assert_eq!(lines(&pages::limits_are_used(&[limits(), some])), [3]);
+    let all = source("actors/src/a.rs", "limits.rows_max; PAGE_MAX");
+    assert_eq!(pages::limits_are_used(&[limits(), all]), []);
+}
+
+#[test]
+fn a_page_that_names_what_is_gone_is_found() {
+    let page = "\
+[words](words.md#room) and [there](../README.md) and [far](https://example.com/x)
+[gone](gone.md)
+`actors/src/a.rs`, `fanfare config`, `rows_max`
+`actors/src/gone.rs`
+`gone_max`
+";
+    let house = [
+        source("docs/a.md", page),
+        source("docs/words.md", ""),
+        source("README.md", ""),
+        source("actors/src/a.rs", ""),
+        source("protocol/src/limits.rs", "    rows_max: usize = 1,\n"),
+    ];
+    assert_eq!(lines(&pages::pages_name_what_exists(&house)), [2, 4, 5]);
 }

@@ -12,7 +12,7 @@ const SAFETY_LINES_MAX: usize = 8;
 
 const CODE: [&str; 6] = [".rs", ".py", ".js", ".mjs", ".ts", ".sh"];
 const NAMES: [&str; 6] = ["manager", "helper", "util", "service", "dto", "impl"];
-const LIMITS_FILE: &str = "protocol/src/limits.rs";
+pub(super) const LIMITS_FILE: &str = "protocol/src/limits.rs";
 
 /// Words that must not stand anywhere, with the reason. In two halves, so that
 /// this list does not find itself.
@@ -141,7 +141,7 @@ pub(super) fn unsafe_code(sources: &[Source]) -> Vec<Finding> {
     findings
 }
 
-fn numbered(text: &str) -> impl Iterator<Item = (usize, &str)> {
+pub(super) fn numbered(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.lines()
         .enumerate()
         .map(|(index, line)| (index + 1, line))
@@ -153,7 +153,7 @@ fn code_of(line: &str) -> &str {
 }
 
 /// Rust of the crates themselves: no tests, benches or examples.
-fn is_product_code(path: &str) -> bool {
+pub(super) fn is_product_code(path: &str) -> bool {
     let aside = [
         "tests/",
         "/tests/",
