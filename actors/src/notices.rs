@@ -50,9 +50,12 @@ impl Listener for Notices {
                 }
                 Body::MessageEdited(edited) => {
                     moved = true;
-                    mentioned.extend(&edited.mentions);
+                    mentioned.extend(edited.mentions.iter().chain(&edited.withdrawn));
                 }
-                Body::MessageDeleted(_) => moved = true,
+                Body::MessageDeleted(deleted) => {
+                    moved = true;
+                    mentioned.extend(&deleted.withdrawn);
+                }
                 _ => {}
             }
         }

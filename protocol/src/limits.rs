@@ -322,6 +322,9 @@ pub const LIVE_NOTE_MS: u64 = 3_600_000;
 pub const SCAN_ROWS: usize = 256;
 /// A sender's own mark is durable this long after its message at the latest.
 pub const OWN_MARKS_MS: u64 = 200;
+/// Or after this many messages of a conversation: an activation repeats the
+/// marks of the newest 256 entries.
+pub const OWN_MARKS_MESSAGES: u64 = 64;
 /// Asked marks, and senders' own ones, of one flush.
 pub const MARKS_PER_FLUSH: usize = 4096;
 /// Rows or marks that one lookup reads at once.
@@ -361,3 +364,5 @@ pub const ADDED_AGAIN_MS: u64 = 100;
 pub const ADDED_TRIES_MAX: u8 = 100;
 /// Fan-out shards of one node (a relay keeps one bit for each).
 pub const SHARDS_MAX: usize = 64;
+/// Bytes read from a socket at once, into a buffer per thread.
+pub const READ_BYTES: usize = 16 * 1024;
