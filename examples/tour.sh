@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The same house by curl alone: register, a channel, messages, idempotency,
-# history, reactions, edits, marks and a one-use socket ticket.
+# roles, history, reactions, edits, marks and a one-use socket ticket.
 #
 #   cargo run --release                 (in one terminal)
 #   examples/tour.sh [http://127.0.0.1:8080]
@@ -46,11 +46,16 @@ call '' POST /auth/register "{\"username\": \"alice-$suffix\", \"email\": \"alic
 alice=$(field data.accessToken)
 call '' POST /auth/register "{\"username\": \"bob-$suffix\", \"email\": \"bob-$suffix@example.com\", \"password\": \"staple of the day\", \"displayName\": \"Bob\"}"
 bob=$(field data.accessToken)
+bob_id=$(field data.user.id)
 
 step "Alice opens a public channel, Bob joins"
 call "$alice" POST /conversations "{\"kind\": \"channel\", \"title\": \"By curl\", \"slug\": \"curl-$suffix\", \"visibility\": \"public\"}"
 channel=$(field data.id)
 call "$bob" POST "/conversations/$channel/join"
+
+step "Alice makes Bob a moderator; Bob may not make himself the owner (403)"
+call "$alice" PATCH "/conversations/$channel/participants/$bob_id" '{"role": "moderator"}'
+call "$bob" PATCH "/conversations/$channel/participants/$bob_id" '{"role": "owner"}' || true
 
 step "Alice sends; the same key again changes nothing (201, then 200)"
 call "$alice" POST "/conversations/$channel/messages" '{"text": "Hello Bob!"}' "key-$suffix"
