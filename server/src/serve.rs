@@ -8,10 +8,15 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use fanfare_actors::account::{AccountBook, Clock, Parts};
+use fanfare_actors::node::{Node, NodeParts};
 use fanfare_actors::rates::Rates;
 use fanfare_protocol::Limits;
 use fanfare_transport::accept::{AcceptLimits, Listener, TrustedProxies};
+use fanfare_transport::ws::handshake::AllowedOrigins;
+use fanfare_transport::{Health, TransportParts};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
 
 use crate::config::{Config, Switch};
 use crate::open::{Opened, open};
@@ -23,19 +28,84 @@ use crate::telemetry::Metrics;
 /// A sentence for people when it cannot start.
 pub async fn serve(config: Config) -> anyhow::Result<()> {
     let metrics = Metrics::install().context("cannot count anything")?;
-    tokio::spawn(metrics.fold());
+    tokio::spawn(metrics.clone().fold());
     let limits = Arc::new(config.limits.clone());
     let opened = open(&config).await?;
     let listener = bind(&config)?;
     let address = listener.local_addr().context("cannot tell the address")?;
-    let epoch = opened.ports.ownership.claim_slots().await;
-    let epoch = epoch.context("cannot claim the data")?;
-    let _book = book(&config, &opened, &limits);
-    tracing::info!(%address, epoch, data = %config.data.display(), "ready");
+    let node = Arc::new(start(&config, &opened, &limits).await?);
+    let (stop, stopped) = watch::channel(false);
+    let health = health(&opened, &stopped, metrics);
+    let grace = Duration::from_millis(limits.shutdown_grace_ms);
+    let open_connections = listener.open();
+    let parts = TransportParts {
+        gateway: node.gateway(),
+        health,
+        origins: AllowedOrigins::new(&config.origins),
+    };
+    let serving = tokio::spawn(fanfare_transport::serve(listener, parts, stopped, grace));
+    tracing::info!(%address, data = %config.data.display(), "ready");
     announce(&config, address).context("cannot print where the server is")?;
     stop_asked().await?;
-    close(opened, &limits).await;
+    let deadline = Instant::now() + grace;
+    // Everybody who asks for a token or a socket now hears "no more".
+    let _ = stop.send(true);
+    node.drain();
+    let quiet = async {
+        let _ = serving.await;
+        open_connections.all_closed().await;
+    };
+    if timeout_at(deadline, quiet).await.is_err() {
+        tracing::warn!(open = open_connections.count(), "connections cut off");
+    }
+    node.stop().await;
+    close(opened, deadline).await;
     Ok(())
+}
+
+/// Claims the data, starts the actors, finishes what the last process left
+/// in the middle.
+async fn start(config: &Config, opened: &Opened, limits: &Arc<Limits>) -> anyhow::Result<Node> {
+    let ports = &opened.ports;
+    let epoch = ports.ownership.claim_slots().await;
+    let epoch = epoch.context("cannot claim the data")?;
+    let rates = Arc::new(match config.rates {
+        Switch::On => Rates::on(limits),
+        Switch::Off => Rates::off(),
+    });
+    let node = Node::start(NodeParts {
+        log: Arc::clone(&ports.log),
+        members: Arc::clone(&ports.members),
+        marks: Arc::clone(&ports.marks),
+        names: Arc::clone(&ports.names),
+        ownership: Arc::clone(&ports.ownership),
+        accounts: book(opened, &rates, limits),
+        rates,
+        secret: opened.secret.clone(),
+        epoch,
+        shards: std::thread::available_parallelism().map_or(1, usize::from),
+        limits: Arc::clone(limits),
+    })
+    .await
+    .context("cannot start the actors")?;
+    let recovered = node.recover().await;
+    let recovered = recovered.context("cannot activate what was in the middle of something")?;
+    tracing::info!(epoch, recovered, "data claimed");
+    Ok(node)
+}
+
+fn health(opened: &Opened, stopped: &watch::Receiver<bool>, metrics: Metrics) -> Health {
+    let readiness = Arc::clone(&opened.ports.readiness);
+    let stopped = stopped.clone();
+    Health {
+        ready: Arc::new(move || {
+            if *stopped.borrow() {
+                return Err("shutting down".to_owned());
+            }
+            readiness.ready()
+        }),
+        metrics: Arc::new(move || metrics.render()),
+    }
 }
 
 fn bind(config: &Config) -> anyhow::Result<Listener> {
@@ -49,11 +119,7 @@ fn bind(config: &Config) -> anyhow::Result<Listener> {
     })
 }
 
-fn book(config: &Config, opened: &Opened, limits: &Arc<Limits>) -> Arc<AccountBook> {
-    let rates = match config.rates {
-        Switch::On => Rates::on(limits),
-        Switch::Off => Rates::off(),
-    };
+fn book(opened: &Opened, rates: &Arc<Rates>, limits: &Arc<Limits>) -> Arc<AccountBook> {
     let ports = &opened.ports;
     Arc::new(AccountBook::new(Parts {
         accounts: Arc::clone(&ports.accounts),
@@ -61,7 +127,7 @@ fn book(config: &Config, opened: &Opened, limits: &Arc<Limits>) -> Arc<AccountBo
         families: Arc::clone(&ports.tokens),
         secret: opened.secret.clone(),
         key: opened.key.clone(),
-        rates: Arc::new(rates),
+        rates: Arc::clone(rates),
         clock: Clock::wall(),
         limits: Arc::clone(limits),
     }))
@@ -103,10 +169,11 @@ async fn stop_asked() -> anyhow::Result<()> {
 
 /// Writes what waits and frees the folder; what was acknowledged is durable
 /// already, so it may be cut short.
-async fn close(opened: Opened, limits: &Limits) {
+async fn close(opened: Opened, deadline: Instant) {
     let closing = tokio::task::spawn_blocking(move || drop(opened));
-    let grace = Duration::from_millis(limits.shutdown_grace_ms);
-    match tokio::time::timeout(grace, closing).await {
+    // At least a second: a journal that is not closed is read again.
+    let deadline = deadline.max(Instant::now() + Duration::from_secs(1));
+    match timeout_at(deadline, closing).await {
         Ok(Ok(())) => tracing::info!("stopped"),
         Ok(Err(error)) => tracing::error!(%error, "the store ended badly"),
         Err(_) => tracing::warn!("the store takes too long to close: leaving it"),

@@ -46,6 +46,7 @@ pub fn log(log: &Log) -> Result<(), String> {
 }
 
 /// What was counted, as Prometheus reads it.
+#[derive(Clone)]
 pub struct Metrics(PrometheusHandle);
 
 impl Metrics {
@@ -55,6 +56,11 @@ impl Metrics {
     /// When somebody counts already.
     pub fn install() -> Result<Self, BuildError> {
         PrometheusBuilder::new().install_recorder().map(Self)
+    }
+
+    /// Everything counted, in the text form that Prometheus reads.
+    pub fn render(&self) -> String {
+        self.0.render()
     }
 
     /// Folds what histograms gathered, from time to time, for ever: without

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use fanfare_protocol::frame::ClientFrame;
+use fanfare_protocol::frame::{ClientFrame, FrameId};
 use fanfare_protocol::{Code, ConversationId, Refusal};
 use ractor::ActorRef;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -128,7 +128,12 @@ impl Connection {
 
     /// Answers a frame that could not be read.
     pub fn bad_frame(&self, refusal: Refusal) {
-        self.tell(SessionMessage::BadFrame(refusal));
+        self.refuse(None, None, refusal);
+    }
+
+    /// Refuses a frame before the session sees it.
+    pub fn refuse(&self, id: Option<FrameId>, key: Option<String>, refusal: Refusal) {
+        crate::session::refuse(&self.socket, id, key, refusal);
     }
 
     /// The peer is gone.

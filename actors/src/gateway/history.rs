@@ -10,7 +10,7 @@ use fanfare_engine::row::LogRow;
 use fanfare_engine::view::message_of;
 use fanfare_protocol::limits::{HISTORY_SCAN_ROWS_MAX, SCAN_ROWS};
 use fanfare_protocol::message::{Message, MessageVersion};
-use fanfare_protocol::{Code, ConversationId, MessageId, Refusal, UserId};
+use fanfare_protocol::{ConversationId, MessageId, Refusal, UserId};
 
 use super::Gateway;
 
@@ -114,7 +114,7 @@ impl Gateway {
     /// The wordings of a message, oldest first.
     ///
     /// # Errors
-    /// As [`Self::message`]; `gone` when it was deleted.
+    /// As [`Self::message`]. Once deleted, the texts are empty.
     pub async fn versions(
         &self,
         reader: UserId,
@@ -122,9 +122,6 @@ impl Gateway {
     ) -> Result<Vec<MessageVersion>, Refusal> {
         let row = self.visible_row(reader, id).await?;
         let state = row.state().map_err(damaged)?;
-        if state.deleted_at.is_some() {
-            return Err(Refusal::new(Code::Gone, "the message was deleted"));
-        }
         let mut versions = Vec::with_capacity(1 + state.edits.len());
         let mut rows = vec![row];
         for seq in &state.edits {

@@ -6,6 +6,7 @@ use fanfare_engine::member::{MemberRow, Membership};
 use fanfare_engine::meta::ConversationMeta;
 use fanfare_engine::port::Scope;
 use fanfare_engine::row::HeadRow;
+use fanfare_engine::view::participant;
 use fanfare_protocol::conversation::{Conversation, Kind, Me};
 use fanfare_protocol::limits::SCAN_ROWS;
 use fanfare_protocol::message::Message;
@@ -224,6 +225,28 @@ impl Gateway {
             participants,
             next_cursor,
         })
+    }
+
+    /// One member of a conversation.
+    ///
+    /// # Errors
+    /// As [`Self::participants`]; `not_found` for who is none.
+    pub async fn participant(
+        &self,
+        user: UserId,
+        id: ConversationId,
+        whom: UserId,
+    ) -> Result<Participant, Refusal> {
+        self.standing(user, id, Action::ListMembers).await?;
+        let row = self
+            .parts
+            .members
+            .member(id, whom)
+            .await?
+            .filter(MemberRow::is_active);
+        let row = row.ok_or_else(|| Refusal::not_found("participant"))?;
+        let known = self.parts.accounts.user(whom).await?;
+        Ok(participant(&known, row.role, row.joined_at))
     }
 
     async fn view(

@@ -42,8 +42,6 @@ pub struct SessionArguments {
 pub enum SessionMessage {
     /// A frame came in.
     Frame(Box<ClientFrame>, Permit),
-    /// One that could not be read.
-    BadFrame(Refusal),
     /// Hello is answered: who it is and what it is subscribed to.
     Welcomed(Box<Result<Welcome, Refusal>>),
     /// What a command names was looked up.
@@ -132,7 +130,6 @@ impl Actor for Session {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             SessionMessage::Frame(frame, permit) => state.frame(&myself, *frame, permit),
-            SessionMessage::BadFrame(refusal) => state.refuse(None, None, refusal),
             SessionMessage::Welcomed(welcome) => state.welcomed(&myself, *welcome),
             SessionMessage::Prepared(conversation, number, result) => {
                 state.prepared(&myself, conversation, number, *result);
@@ -321,7 +318,7 @@ pub(super) fn answer(socket: &SocketHandle, id: &FrameId, reply: &Result<&Reply,
 }
 
 /// Queues a refusal.
-pub(super) fn refuse(
+pub(crate) fn refuse(
     socket: &SocketHandle,
     id: Option<FrameId>,
     key: Option<String>,

@@ -134,7 +134,7 @@ impl State {
         if kind == Answering::Joined {
             return self.joined(conversation, re, permit);
         }
-        answer(&self.socket, &re, &Ok(&reply_of(done)));
+        answer(&self.socket, &re, &Ok(&Reply::from(done)));
     }
 
     /// Reads what a join's answer shows; the join itself is durable.
@@ -191,36 +191,5 @@ impl State {
             }
             drop(permit);
         });
-    }
-}
-
-/// What a room's answer looks like.
-fn reply_of(done: Done) -> Reply {
-    match done {
-        Done::Message(message) => Reply::Message { message },
-        Done::Deleted {
-            message,
-            rev,
-            deleted_at,
-        } => Reply::MessageDeleted {
-            message,
-            rev,
-            deleted_at,
-        },
-        Done::Reactions {
-            message,
-            rev,
-            reactions,
-        } => Reply::MessageReactions {
-            message,
-            rev,
-            reactions,
-        },
-        Done::Unreadable { message } => Reply::MessagePlace {
-            message,
-            seq: message.seq,
-            epoch: message.epoch,
-        },
-        Done::Applied => Reply::Done {},
     }
 }

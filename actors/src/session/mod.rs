@@ -8,5 +8,6 @@ mod lane;
 mod places;
 mod supervisor;
 
+pub(crate) use actor::refuse;
 pub use actor::{Session, SessionArguments, SessionMessage};
 pub use supervisor::SessionSupervisor;

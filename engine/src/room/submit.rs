@@ -2,6 +2,7 @@
 
 use fanfare_protocol::command::Command;
 use fanfare_protocol::message::{Message, ReactionCount};
+use fanfare_protocol::reply::Reply;
 use fanfare_protocol::user::User;
 use fanfare_protocol::{MessageId, Refusal, Timestamp, UserId};
 
@@ -104,4 +105,36 @@ pub enum Done {
     },
     /// Nothing more to say: the caller reads what it needs.
     Applied,
+}
+
+impl From<Done> for Reply {
+    fn from(done: Done) -> Self {
+        match done {
+            Done::Message(message) => Self::Message { message },
+            Done::Deleted {
+                message,
+                rev,
+                deleted_at,
+            } => Self::MessageDeleted {
+                message,
+                rev,
+                deleted_at,
+            },
+            Done::Reactions {
+                message,
+                rev,
+                reactions,
+            } => Self::MessageReactions {
+                message,
+                rev,
+                reactions,
+            },
+            Done::Unreadable { message } => Self::MessagePlace {
+                message,
+                seq: message.seq,
+                epoch: message.epoch,
+            },
+            Done::Applied => Self::Done {},
+        }
+    }
 }

@@ -1,7 +1,9 @@
 //! The WebSocket data path: handshake, client bytes to messages, messages to
 //! frames. Nothing here knows what a message means.
 
+pub(crate) mod connect;
 pub mod decoder;
 pub mod encoder;
 pub mod frame;
 pub mod handshake;
+mod reader;

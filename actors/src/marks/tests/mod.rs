@@ -1,5 +1,4 @@
 //! Marks over real rooms and a store that fails on command.
-#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 pub(crate) mod house;
 mod own;

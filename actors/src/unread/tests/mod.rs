@@ -1,5 +1,4 @@
 //! Counts over real rooms: exact, on every device, not too often.
-#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 use std::time::Duration;
 

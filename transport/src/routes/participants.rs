@@ -1,0 +1,91 @@
+//! `/conversations/:id/participants`: who is in it, and as what.
+
+use fanfare_protocol::command::{Command, RemoveParticipant, UpdateParticipant};
+use fanfare_protocol::rest::{Meta, NewRole};
+use fanfare_protocol::{ConversationId, Refusal, UserId};
+use warp::Filter as _;
+use warp::path;
+
+use super::Answered;
+use super::answer::{nothing, ok, page};
+use super::ask::{Ask, Asks, Group, handle, id, number, v1};
+use super::conversations::seen;
+
+pub(super) fn routes(asks: &Asks) -> Group {
+    let list = v1()
+        .and(path!("conversations" / String / "participants"))
+        .and(warp::get())
+        .and(asks.ask())
+        .then(|room: String, ask| handle(ask, |ask| async move { list(ask, &room).await }));
+    let add = v1()
+        .and(path!("conversations" / String / "participants"))
+        .and(warp::post())
+        .and(asks.ask())
+        .then(|room: String, ask| {
+            handle(ask, |ask| async move {
+                ask.user()?;
+                let room = id(&room, "conversation")?;
+                ask.submit(room, Command::AddParticipants(ask.body()?))
+                    .await?;
+                seen(&ask, room).await
+            })
+        });
+    let update = v1()
+        .and(path!("conversations" / String / "participants" / String))
+        .and(warp::patch())
+        .and(asks.ask())
+        .then(|room: String, user: String, ask| {
+            handle(ask, |ask| async move { update(ask, &room, &user).await })
+        });
+    let remove = v1()
+        .and(path!("conversations" / String / "participants" / String))
+        .and(warp::delete())
+        .and(asks.ask())
+        .then(|room: String, user: String, ask| {
+            handle(ask, |ask| async move {
+                ask.user()?;
+                let command = RemoveParticipant {
+                    user: id(&user, "user")?,
+                };
+                let room = id(&room, "conversation")?;
+                ask.submit(room, Command::RemoveParticipant(command))
+                    .await?;
+                nothing()
+            })
+        });
+    list.or(add)
+        .unify()
+        .or(update)
+        .unify()
+        .or(remove)
+        .unify()
+        .boxed()
+}
+
+async fn list(ask: Ask, room: &str) -> Result<Answered, Refusal> {
+    let user = ask.user()?;
+    let room: ConversationId = id(room, "conversation")?;
+    let [limit, cursor] = ask.query(["limit", "cursor"])?;
+    let listed = ask
+        .gateway
+        .participants(user, room, number("limit", limit)?, cursor)
+        .await?;
+    let meta = Meta {
+        next_cursor: listed.next_cursor,
+        ..Meta::default()
+    };
+    page(listed.participants, meta)
+}
+
+async fn update(ask: Ask, room: &str, user: &str) -> Result<Answered, Refusal> {
+    let caller = ask.user()?;
+    let room: ConversationId = id(room, "conversation")?;
+    let user: UserId = id(user, "user")?;
+    let NewRole { role } = ask.body()?;
+    ask.submit(
+        room,
+        Command::UpdateParticipant(UpdateParticipant { user, role }),
+    )
+    .await?;
+    ok(ask.gateway.participant(caller, room, user).await?)
+}

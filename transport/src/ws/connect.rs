@@ -1,0 +1,95 @@
+//! `GET /ws`: the handshake, who asks, and the hand-over of the raw socket.
+
+use std::sync::Arc;
+
+use fanfare_actors::account::Identity;
+use fanfare_actors::fanout::Wire;
+use fanfare_actors::gateway::Gateway;
+use fanfare_protocol::{Code, Refusal};
+use hyper::upgrade::OnUpgrade;
+use warp::http::header::AUTHORIZATION;
+use warp::http::{HeaderMap, Method};
+
+use super::handshake::{Acceptance, AllowedOrigins, HandshakeRefusal, UpgradeRequest, accept};
+use super::reader::read;
+use crate::accept::{ClientAddr, ConnectionGuard, HttpVersion, into_tcp};
+
+/// What an upgrade request brings.
+pub(crate) struct Asked {
+    pub method: Method,
+    pub version: HttpVersion,
+    pub query: String,
+    pub headers: HeaderMap,
+    pub upgrade: Option<OnUpgrade>,
+    pub guard: ConnectionGuard,
+    pub client: ClientAddr,
+}
+
+/// Why there is no socket.
+pub(crate) enum NotConnected {
+    /// The handshake is wrong.
+    Handshake(HandshakeRefusal),
+    /// The credentials are, or the node is full.
+    Refused(Refusal),
+}
+
+/// Judges the request, then takes the socket over in a task of its own once
+/// the returned 101 is out.
+pub(crate) fn connect(
+    gateway: &Arc<Gateway>,
+    origins: &AllowedOrigins,
+    asked: Asked,
+) -> Result<Acceptance, NotConnected> {
+    let request = UpgradeRequest {
+        method: &asked.method,
+        version: asked.version.0,
+        query: Some(&asked.query),
+        headers: &asked.headers,
+    };
+    let acceptance = accept(request, origins).map_err(NotConnected::Handshake)?;
+    let identity = identity(gateway, &asked).map_err(NotConnected::Refused)?;
+    let Some(upgrade) = asked.upgrade else {
+        return Err(NotConnected::Handshake(HandshakeRefusal::NotAnUpgrade));
+    };
+    let (gateway, guard, client) = (Arc::clone(gateway), asked.guard, asked.client);
+    tokio::spawn(async move {
+        let upgraded = match upgrade.await {
+            Ok(upgraded) => upgraded,
+            Err(error) => return tracing::debug!(%error, "client left before the upgrade"),
+        };
+        let Ok((stream, early)) = into_tcp(upgraded) else {
+            return tracing::error!("an upgraded connection of another accept loop");
+        };
+        let stream = Arc::new(stream);
+        let wire = Wire::Plain(Arc::clone(&stream));
+        match gateway.connect(wire, client.0, identity) {
+            Ok(connection) => read(stream, early, connection, Arc::clone(gateway.limits())).await,
+            Err(refusal) => tracing::debug!(%refusal, "socket not taken"),
+        }
+        // The connection counts until its reader is done.
+        drop(guard);
+    });
+    Ok(acceptance)
+}
+
+/// `Authorization` first, then a one-use ticket; none is fine, hello may
+/// bring some.
+fn identity(gateway: &Gateway, asked: &Asked) -> Result<Option<Identity>, Refusal> {
+    gateway.rates().request(asked.client.0)?;
+    let accounts = gateway.accounts();
+    if let Some(value) = asked.headers.get(AUTHORIZATION) {
+        let token = value
+            .to_str()
+            .ok()
+            .and_then(|value| value.strip_prefix("Bearer "));
+        let token = token.ok_or_else(|| {
+            Refusal::new(Code::Unauthenticated, "authorization is not a bearer token")
+        })?;
+        return accounts.authenticate(token).map(Some);
+    }
+    let mut pairs = form_urlencoded::parse(asked.query.as_bytes());
+    match pairs.find(|(name, _)| name == "ticket") {
+        Some((_, ticket)) => accounts.redeem_ticket(&ticket).map(Some),
+        None => Ok(None),
+    }
+}

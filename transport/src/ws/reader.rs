@@ -1,0 +1,169 @@
+//! A socket's reading side: bytes into messages, messages into frames for
+//! the session, within limits. Bytes are read into a buffer per thread; only
+//! partial frames are kept.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use fanfare_actors::fanout::{Close, pong_frame};
+use fanfare_actors::gateway::Connection;
+use fanfare_protocol::Limits;
+use fanfare_protocol::frame::ClientFrame;
+use fanfare_protocol::limits::READ_BYTES;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+use super::decoder::{Decoder, DecoderLimits, Incoming};
+use super::frame::Fault;
+
+thread_local! {
+    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into_boxed_slice());
+}
+
+/// Reads a connection to its end. `early` is what came with the upgrade.
+pub(super) async fn read(
+    stream: Arc<TcpStream>,
+    early: Bytes,
+    connection: Connection,
+    limits: Arc<Limits>,
+) {
+    let mut reader = Reader {
+        decoder: Decoder::new(DecoderLimits::from(&*limits)),
+        stream,
+        connection,
+        limits,
+        early,
+    };
+    reader.run().await;
+    reader.connection.closed();
+}
+
+struct Reader {
+    decoder: Decoder,
+    stream: Arc<TcpStream>,
+    connection: Connection,
+    limits: Arc<Limits>,
+    /// Bytes that came with the upgrade.
+    early: Bytes,
+}
+
+/// A message taken off the wire.
+enum Message {
+    Text(Vec<u8>),
+    Ping(Vec<u8>),
+    Pong,
+    Close(Option<u16>),
+    Binary,
+    Fault(Fault),
+}
+
+impl From<Result<Incoming<'_>, Fault>> for Message {
+    fn from(next: Result<Incoming<'_>, Fault>) -> Self {
+        match next {
+            Ok(Incoming::Text(text)) => Self::Text(text.into_owned().into_bytes()),
+            Ok(Incoming::Binary(_)) => Self::Binary,
+            Ok(Incoming::Ping(payload)) => Self::Ping(payload.into_owned()),
+            Ok(Incoming::Pong) => Self::Pong,
+            Ok(Incoming::Close(reason)) => Self::Close(reason.map(|reason| reason.code)),
+            Err(fault) => Self::Fault(fault),
+        }
+    }
+}
+
+enum Read {
+    Some,
+    None,
+    End,
+}
+
+impl Reader {
+    async fn run(&mut self) {
+        let early = std::mem::take(&mut self.early);
+        self.take(early.to_vec()).await;
+        loop {
+            let socket = &self.connection.socket;
+            socket.writable(self.limits.control_queue_bytes_max).await;
+            if !self.wait().await {
+                return;
+            }
+            let mut bytes = Vec::new();
+            match self.fill(&mut bytes) {
+                Read::Some => {
+                    self.connection.socket.heard();
+                    self.take(bytes).await;
+                }
+                Read::None => {}
+                Read::End => return,
+            }
+        }
+    }
+
+    /// Waits for bytes; with half a message, only until it is overdue.
+    async fn wait(&self) -> bool {
+        let ready = self.stream.ready(Interest::READABLE);
+        let Some(since) = self.decoder.partial_since() else {
+            return ready.await.is_ok();
+        };
+        let allowed = Duration::from_millis(self.limits.inbound_message_ms_max);
+        match tokio::time::timeout_at((since + allowed).into(), ready).await {
+            Ok(ready) => ready.is_ok(),
+            Err(_) => {
+                self.close(1008, "message not finished in time");
+                self.stream.ready(Interest::READABLE).await.is_ok()
+            }
+        }
+    }
+
+    fn fill(&self, bytes: &mut Vec<u8>) -> Read {
+        BUFFER.with_borrow_mut(|buffer| match self.stream.try_read(buffer) {
+            Ok(0) => Read::End,
+            Ok(length) => {
+                bytes.extend_from_slice(&buffer[..length]);
+                Read::Some
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Read::None,
+            Err(_) => Read::End,
+        })
+    }
+
+    /// Decodes what one read brought, then acts on it message by message:
+    /// what waits for a permit is bounded by that read and one message.
+    async fn take(&mut self, mut bytes: Vec<u8>) {
+        if self.connection.socket.is_over() || self.decoder.is_over() {
+            return;
+        }
+        let frames = self.decoder.feed(&mut bytes, Instant::now());
+        let messages: Vec<Message> = frames.map(Message::from).collect();
+        for message in messages {
+            self.act(message).await;
+        }
+    }
+
+    async fn act(&mut self, message: Message) {
+        let socket = &self.connection.socket;
+        match message {
+            Message::Text(text) => self.frame(&text).await,
+            Message::Ping(payload) => socket.send(pong_frame(&payload)),
+            Message::Pong => {}
+            Message::Close(code) => self.close(code.unwrap_or(1000), ""),
+            Message::Binary => self.close(1003, "this subprotocol speaks text"),
+            Message::Fault(fault) => self.close(fault.close_code, fault.reason),
+        }
+    }
+
+    async fn frame(&self, text: &[u8]) {
+        let decoded = ClientFrame::from_json(text);
+        let permit = self.connection.permit(text.len()).await;
+        match (decoded, permit) {
+            (Ok(frame), Ok(permit)) => self.connection.frame(frame, permit),
+            (Ok(frame), Err(refusal)) => self.connection.refuse(frame.id, frame.key, refusal),
+            (Err(refusal), _) => self.connection.bad_frame(refusal),
+        }
+    }
+
+    fn close(&self, code: u16, reason: &str) {
+        self.connection.socket.close(Close::new(code, reason));
+    }
+}
