@@ -1,6 +1,5 @@
 //! The actors together, over the memory store and real sockets: what the
 //! whole system's tests cannot reach because the store must fail on command.
-#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 mod faults;
 mod rooms;
