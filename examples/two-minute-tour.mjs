@@ -56,13 +56,11 @@ class Device {
       this.#socket.once('open', resolve);
       this.#socket.once('error', reject);
     });
-    const hello = await this.ask('session:hello', {
+    return this.ask('session:hello', {
       token: this.#token,
       device: { kind: 'desktop', name: `${this.#name}'s tour` },
       cursors: [...this.cursors.values()],
     });
-    for (const start of hello.subscribed) this.#startFrom(start);
-    return hello;
   }
 
   /** Cuts the connection the hard way: no close frame, no good-bye. */
@@ -123,7 +121,11 @@ class Device {
       this.#waiting.delete(frame.re);
       clearTimeout(timer);
       if (frame.error) reject(new Error(`${frame.error.code}: ${frame.error.message}`));
-      else resolve(frame.data);
+      else {
+        // At once: the events behind it may have come in the same read.
+        for (const start of frame.data.subscribed ?? []) this.#startFrom(start);
+        resolve(frame.data);
+      }
       return;
     }
     if (frame.type === 'conversation:created') this.#startFrom(frame.data.cursor);
