@@ -279,21 +279,15 @@ impl State {
         }
     }
 
-    fn is_due(&mut self, job: Job) -> bool {
+    fn is_due(&self, job: Job) -> bool {
         match job {
             Job::Scan(conversation) => {
                 let moved = self.conversations.get(&conversation);
                 moved.is_some_and(|moved| moved.changed > moved.scanned)
             }
             Job::Count(key) => {
-                let changed = self.conversations.get(&key.0).map_or(0, |it| it.changed);
-                let Some(push) = self.pushes.get_mut(&key) else {
-                    return false;
-                };
-                if changed > push.counted {
-                    push.due = Due::Tell;
-                }
-                push.due != Due::No
+                let push = self.pushes.get(&key);
+                push.is_some_and(|push| push.due != Due::No)
             }
         }
     }

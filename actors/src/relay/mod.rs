@@ -1,0 +1,7 @@
+//! Relays: they follow owners for this node and feed its shards.
+
+mod actor;
+mod entries;
+mod pages;
+
+pub use actor::{Relay, RelayArguments, RelayFollower, RelayMessage};
