@@ -79,11 +79,11 @@ pub fn adopt(found: Found, epoch: u64) -> Result<Adopted, AdoptError> {
         }
         rows.push(row);
     }
-    let (last_seq, last_epoch) = rows.last().map_or((0, 0), |row| (row.seq, row.epoch));
+    let last_seq = rows.last().map_or(0, |row| row.seq);
     if last_seq < durable {
         return Err(AdoptError::RowsMissing(last_seq + 1));
     }
-    let clean = head.is_some_and(|head| head.clean == last_seq && head.epoch == last_epoch);
+    let clean = head.is_some_and(|head| head.clean == last_seq);
     let own = newest.filter(|(known, _)| *known == epoch);
     Ok(Adopted {
         rewrite: !rows.is_empty() && !clean,

@@ -103,7 +103,7 @@ impl Room {
     }
 
     /// Decides one command; gives it back with what must be read first.
-    fn consider(
+    pub(super) fn consider(
         &mut self,
         asked: Submission,
         now: Now,

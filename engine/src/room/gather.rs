@@ -31,14 +31,12 @@ pub(super) struct Gathers {
 pub(super) struct Tick {
     pub waiting: Queue,
     pub closed_ms: Option<u64>,
-    /// Something must be read before it can close.
-    pub blocked: bool,
 }
 
 impl Tick {
     fn due_ms(&self, gather_ms: u64) -> Option<u64> {
         let due = self.closed_ms.map_or(0, |closed| closed + gather_ms);
-        (self.waiting.len() > 0 && !self.blocked).then_some(due)
+        (self.waiting.len() > 0).then_some(due)
     }
 
     pub fn is_due(&self, gather_ms: u64, now_ms: u64) -> bool {
@@ -53,7 +51,6 @@ impl Tick {
     }
 
     fn drain(&mut self) -> impl Iterator<Item = Submission> + use<> {
-        self.blocked = false;
         self.waiting.take().into_iter().map(|(asked, _)| asked)
     }
 }
@@ -65,11 +62,9 @@ pub(super) struct Closed {
     pub entry: Option<(UserId, Body)>,
     /// Whether each command changed something.
     pub answers: Vec<(Submission, Result<bool, Refusal>)>,
-    /// Must be read first; the tick stays open.
-    pub needs: Needs,
     /// For the next tick.
     pub left_over: Vec<Submission>,
-    /// No longer for a tick: to be decided like any command, behind it.
+    /// Not, or not yet, for a tick: to be decided like any command.
     pub again: Vec<Submission>,
 }
 
@@ -91,17 +86,6 @@ impl Gathers {
     /// Sessions whose commands wait.
     pub fn sessions(&self) -> impl Iterator<Item = u64> {
         self.ticks().flat_map(|tick| tick.waiting.sessions())
-    }
-
-    /// What was to be read has come, or is asked for anew.
-    pub fn unblock(&mut self) {
-        self.ticks_mut().for_each(|tick| tick.blocked = false);
-    }
-
-    /// Everything that waits for something to be read, given up.
-    pub fn drain_blocked(&mut self) -> Vec<Submission> {
-        let blocked = self.ticks_mut().filter(|tick| tick.blocked);
-        blocked.flat_map(Tick::drain).collect()
     }
 
     /// Everything that waits, given up.
@@ -170,8 +154,7 @@ pub(super) fn close_reactions(
     let mut closed = Closed::default();
     let waiting = waiting.into_iter().map(|(asked, _)| asked);
     let Some(held) = state.rows.get(&target) else {
-        closed.needs.rows.push(target);
-        closed.left_over = waiting.collect();
+        closed.again = waiting.collect();
         return closed;
     };
     let mut after = held.state.clone();
@@ -190,9 +173,8 @@ pub(super) fn close_reactions(
             continue;
         };
         match state.decide(&asked, limits) {
-            Err(Undecided::Needs(needs)) => {
-                closed.needs.add(&needs);
-                closed.left_over.push(asked);
+            Err(Undecided::Needs(_)) => {
+                closed.again.push(asked);
                 continue;
             }
             Err(Undecided::Refused(refusal)) => {
@@ -260,10 +242,7 @@ pub(super) fn close_moves(
             key: asked.key_print.map(|key| (key, asked.request)),
         };
         match state.decide(&asked, limits) {
-            Err(Undecided::Needs(needs)) => {
-                closed.needs.add(&needs);
-                closed.left_over.push(asked);
-            }
+            Err(Undecided::Needs(_)) => closed.again.push(asked),
             Err(Undecided::Refused(refusal)) => closed.answers.push((asked, Err(refusal))),
             Ok(Verdict::GatherMove) => {
                 let into = if asked.command == Command::Join {

@@ -1,6 +1,6 @@
 //! Commands that wait, in order of arrival.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashSet, VecDeque};
 
 use super::state::Needs;
 use super::submit::Submission;
@@ -9,18 +9,22 @@ use super::submit::Submission;
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     waiting: VecDeque<(Submission, Needs)>,
-    /// How many of each session's.
-    sessions: HashMap<u64, usize>,
+    /// Whose they are.
+    sessions: HashSet<u64>,
 }
 
 impl Queue {
     /// Adds a command behind the others, and what must not be forgotten
     /// while it waits.
     pub fn push(&mut self, asked: Submission, needs: Needs) {
-        if let Some(session) = session_of(&asked) {
-            *self.sessions.entry(session).or_default() += 1;
-        }
+        self.sessions.extend(session_of(&asked));
         self.waiting.push_back((asked, needs));
+    }
+
+    /// Adds a command before the others.
+    pub fn push_front(&mut self, asked: Submission, needs: Needs) {
+        self.sessions.extend(session_of(&asked));
+        self.waiting.push_front((asked, needs));
     }
 
     /// Takes all of them.
@@ -39,12 +43,12 @@ impl Queue {
 
     /// Whether a command of the same session waits.
     pub fn holds_session_of(&self, asked: &Submission) -> bool {
-        session_of(asked).is_some_and(|session| self.sessions.contains_key(&session))
+        session_of(asked).is_some_and(|session| self.sessions.contains(&session))
     }
 
     /// Sessions whose commands wait.
     pub fn sessions(&self) -> impl Iterator<Item = u64> {
-        self.sessions.keys().copied()
+        self.sessions.iter().copied()
     }
 }
 

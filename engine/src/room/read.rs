@@ -71,7 +71,6 @@ impl Room {
                 return;
             }
         }
-        self.gathers.unblock();
         self.retry_parked(now, out);
         self.forget(now);
     }
@@ -84,7 +83,6 @@ impl Room {
                 let refusal = Refusal::unavailable("the store does not answer");
                 self.refuse_reading(&refusal, now, out);
             } else {
-                self.gathers.unblock();
                 self.retry_parked(now, out);
             }
         }
@@ -92,9 +90,6 @@ impl Room {
 
     /// Refuses everything that waits for something to be read.
     fn refuse_reading(&mut self, refusal: &Refusal, now: Now, out: &mut Vec<Output>) {
-        for asked in self.gathers.drain_blocked() {
-            out.push(Output::Answer(asked.ticket, Err(refusal.clone())));
-        }
         for (asked, had) in self.parked.take() {
             if had.is_empty() {
                 self.proceed(asked, had, now, out);

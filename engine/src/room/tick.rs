@@ -55,16 +55,20 @@ impl Room {
                 (Ok(_), _) => self.refuse_later(&asked, Refusal::internal(), out),
             }
         }
-        self.wanted.add(&closed.needs);
-        for asked in closed.again {
-            self.proceed(asked, Needs::default(), now, out);
+        // Before what their sessions sent later, which waits in the queue.
+        let again = closed.again.into_iter();
+        let lacking: Vec<_> = again
+            .filter_map(|asked| self.consider(asked, now, out))
+            .collect();
+        for (asked, needs) in lacking.into_iter().rev() {
+            self.wanted.add(&needs);
+            self.parked.push_front(asked, needs);
         }
     }
 }
 
 /// Keeps what is left for the tick's next closing.
 fn note(tick: &mut Tick, mut closed: Closed, now: Now) -> Closed {
-    tick.blocked = !closed.needs.is_empty();
     if !closed.answers.is_empty() {
         tick.closed_ms = Some(now.ms);
     }

@@ -138,6 +138,21 @@ fn rows_are_forgotten_and_read_again() {
 }
 
 #[test]
+fn what_waits_for_a_tick_stays_in_memory() {
+    let mut world = World::group();
+    let id = world.sent(ALICE, "hello");
+    world.accepted(ALICE, react(id, "👍", true));
+    let waiting = world.ask(BOB, react(id, "👍", true));
+    for _ in 0..2 * ROOM_ROWS_HELD_MAX {
+        world.ask(ALICE, send("x"));
+    }
+    world.settle();
+    world.pass_ms(world.limits.reactions_gather_ms);
+    assert!(world.read.is_none());
+    assert_eq!(world.refusal(waiting), None);
+}
+
+#[test]
 fn what_is_not_durable_is_never_forgotten() {
     let mut world = World::group();
     world.sent(ALICE, "hello");

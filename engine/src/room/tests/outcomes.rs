@@ -293,14 +293,14 @@ fn head_members_and_counts_are_those_of_what_is_durable() {
         |world: &World| -> BTreeSet<_> { world.room.all_members().unwrap().into_iter().collect() };
     world.ask(ALICE, send("hello"));
     world.ask(ALICE, remove(BOB));
-    world.ask(ALICE, add(&[DAVE], None));
+    world.ask(ALICE, add(&[DAVE, ERIN], None));
     world.finish_append(Outcome::Durable);
     assert_eq!(members(&world), [ALICE, BOB, CAROL].into());
     assert_eq!(world.publications.last().unwrap().member_count, 3);
     let head = world.room.head();
     assert_eq!((head.seq, head.mno, head.clean), (2, 1, 0));
     world.quiesce();
-    assert_eq!(members(&world), [ALICE, CAROL, DAVE].into());
+    assert_eq!(members(&world), [ALICE, CAROL, DAVE, ERIN].into());
     let head = world.room.head();
-    assert_eq!((head.seq, head.mno, head.clean), (4, 1, 4));
+    assert_eq!((head.seq, head.mno, head.clean), (5, 1, 5));
 }

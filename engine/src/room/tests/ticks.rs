@@ -194,6 +194,16 @@ fn a_member_with_a_role_leaves_by_an_entry_of_their_own() {
 }
 
 #[test]
+fn who_leaves_by_an_entry_of_their_own_does_so_before_sending_more() {
+    let mut world = World::channel();
+    world.accepted(DAVE, Command::Join);
+    world.ask_with(BOB, Command::Leave, ordered(1, 1, 1));
+    let sent = world.ask_with(BOB, send("gone"), ordered(1, 2, 1));
+    world.ask(ALICE, promote(BOB, Role::Moderator));
+    assert_eq!(world.refusal(sent), Some(Code::NotAMember));
+}
+
+#[test]
 fn a_join_is_decided_when_the_tick_closes() {
     let mut world = World::channel();
     world.accepted(DAVE, Command::Join);
