@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use super::command::{Close, Command, Fanout, Line, ShardHandle, SocketId};
 use super::conversation::Row;
 use super::flush::flush;
-use super::framing::{close_frame, ping_frame, text_frame};
+use super::framing::{close_frame, ping_frame};
 use super::socket::{Closing, Socket, SocketWaker, Writable};
 use crate::clock::monotonic_ms;
 
@@ -191,7 +191,7 @@ impl Shard {
             Command::CloseAll { close, reconnect } => {
                 let serials: Vec<u64> = self.sockets.keys().copied().collect();
                 for serial in serials {
-                    self.control_own(serial, text_frame(&reconnect()));
+                    self.control_own(serial, reconnect());
                     self.close(serial, &close, true);
                 }
             }
