@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fanfare_protocol::conversation::{JoinPolicy, Role, Visibility};
+use fanfare_protocol::conversation::{JoinPolicy, Kind, Role, Visibility};
 use fanfare_protocol::event::{ConversationChange, Event};
 use fanfare_protocol::message::Message;
 use fanfare_protocol::{MessageId, UserId};
@@ -118,6 +118,14 @@ impl Client {
         self.member_count = change.member_count.unwrap_or(self.member_count);
     }
 
+    /// Whom messages name: (user, seq of the message).
+    pub fn mentions(&self) -> Vec<(UserId, u64)> {
+        let named = self.messages.values();
+        let named = named.flat_map(|it| it.mentions.iter().map(|user| (*user, it.seq)));
+        let sorted: BTreeSet<_> = named.collect();
+        sorted.into_iter().collect()
+    }
+
     /// What messages hold, whatever else.
     pub fn assert_same_messages(&self, other: &Self) {
         for (seq, message) in &self.messages {
@@ -131,6 +139,10 @@ impl Client {
 #[derive(Debug, Default)]
 pub struct Auditor {
     members: BTreeMap<UserId, Role>,
+    /// What members may see from, and whether those who come see everything.
+    from_seqs: BTreeMap<UserId, u64>,
+    from_start: bool,
+    kind: Option<Kind>,
     authors: BTreeMap<u64, UserId>,
     deleted: BTreeSet<u64>,
     keys: BTreeSet<Fingerprint>,
@@ -145,9 +157,19 @@ impl Auditor {
             assert!(self.keys.insert(key), "one key, one entry");
         }
         match &entry.body {
-            Body::Created(created) => self.members.extend(created.members.iter().copied()),
-            Body::MessageSent(_) => {
+            Body::Created(created) => {
+                self.kind = Some(created.kind);
+                self.open(Some(created.visibility));
+                self.members.extend(created.members.iter().copied());
+                for (user, _) in &created.members {
+                    self.sees_from(*user, row.seq);
+                }
+            }
+            Body::MessageSent(sent) => {
                 self.assert_member(author);
+                sent.mentions
+                    .iter()
+                    .for_each(|user| self.assert_member(*user));
                 self.authors.insert(row.seq, author);
             }
             Body::MessageEdited(edited) => {
@@ -172,6 +194,7 @@ impl Auditor {
             Body::MemberAdded { user, role, .. } => {
                 assert!(self.role(author) > Some(*role));
                 assert_eq!(self.members.insert(user.id, *role), None);
+                self.sees_from(user.id, row.seq);
             }
             Body::MemberUpdated { user, role, .. } => {
                 assert!(self.role(author) >= Some(Role::Admin));
@@ -192,18 +215,34 @@ impl Auditor {
             } => {
                 for moved in joined {
                     assert_eq!(self.members.insert(moved.user, Role::Member), None);
+                    self.sees_from(moved.user, row.seq);
                 }
                 for moved in left {
                     assert_eq!(self.members.remove(&moved.user), Some(Role::Member));
                 }
                 assert_eq!(self.members.len() as u64, *member_count);
             }
-            Body::ConversationUpdated(_) => assert!(self.role(author) >= Some(Role::Admin)),
+            Body::ConversationUpdated(fields) => {
+                assert!(self.role(author) >= Some(Role::Admin));
+                self.open(fields.visibility);
+            }
             Body::ConversationDeleted => {
                 assert_eq!(self.role(author), Some(Role::Owner));
                 self.ended = true;
             }
         }
+    }
+
+    fn open(&mut self, visibility: Option<Visibility>) {
+        let Some(visibility) = visibility else { return };
+        let channel = self.kind == Some(Kind::Channel);
+        let public = channel && visibility == Visibility::Public;
+        self.from_start = public || self.kind == Some(Kind::Direct);
+    }
+
+    fn sees_from(&mut self, user: UserId, seq: u64) {
+        let from = if self.from_start { 1 } else { seq };
+        self.from_seqs.insert(user, from);
     }
 
     fn role(&self, user: UserId) -> Option<Role> {
@@ -222,6 +261,9 @@ impl Auditor {
             .map(|(user, row)| (user, row.role))
             .collect();
         assert_eq!(active, self.members);
+        for (user, row) in store.members() {
+            assert_eq!(self.from_seqs.get(&user), Some(&row.from_seq));
+        }
         let count = store.meta().map_or(0, |meta| meta.member_count);
         assert_eq!(count, self.members.len() as u64);
     }

@@ -224,8 +224,8 @@ impl Scenario {
             key: key.map(|key| key.to_string()),
             ..With::default()
         };
-        if let What::Name(named) = what {
-            with.mentions = vec![PEOPLE[*named]];
+        if let What::Name(named) | What::Edit(named) = what {
+            with.mentions = vec![PEOPLE[named % 5]];
         }
         let sent = Sent {
             caller: PEOPLE[who],
@@ -357,6 +357,7 @@ impl Scenario {
             Client::fetch(&world.store, world.room.published()),
             "EQUAL"
         );
+        assert_eq!(self.live.mentions(), world.store.mentions());
         self.auditor.assert_stored(&world.store);
         if let Some(members) = world.room.all_members() {
             assert_eq!(self.auditor.members(), members.into_iter().collect());
