@@ -9,7 +9,7 @@ use fanfare_protocol::{Timestamp, UserId};
 use super::state::{Held, Needs, RoomState};
 use crate::codec::{CodecError, encode};
 use crate::effect::{Effect, Set};
-use crate::entry::{Body, Created, Entry, Fields, MessageDeleted};
+use crate::entry::{Body, Created, Entry, Fields, MessageDeleted, MessageEdited, MessageSent};
 use crate::member::{Marks, MemberRow};
 use crate::meta::ConversationMeta;
 use crate::row::{LogRow, encode_state};
@@ -82,33 +82,8 @@ impl RoomState {
         let mut sets = Vec::new();
         match &entry.body {
             Body::Created(created) => self.begin(row, entry, created, &mut sets),
-            Body::MessageSent(sent) => {
-                let deleted = self.rows.get(&row.seq).is_some_and(|held| {
-                    held.state.deleted_at.is_some() || held.state.mentions.is_some()
-                });
-                if !deleted {
-                    sets.extend(
-                        sent.mentions
-                            .iter()
-                            .map(|user| mention(*user, row.seq, true)),
-                    );
-                }
-                sets.push(Set::Mark {
-                    user: entry.author,
-                    marks: own_mark(row),
-                });
-            }
-            Body::MessageEdited(edited) => {
-                let target = edited.message.seq;
-                self.change_message(target, row.seq, |state| {
-                    state.text = Some(edited.text.clone());
-                    state.mentions = Some(edited.mentions.clone());
-                    state.edits.push(row.seq);
-                    state.edited_at = Some(entry.at);
-                });
-                self.push_mentions(target, &edited.withdrawn, &edited.mentions, &mut sets);
-                self.push_state(target, &mut sets)?;
-            }
+            Body::MessageSent(sent) => self.send_message(row, entry.author, sent, &mut sets),
+            Body::MessageEdited(edited) => self.edit_message(row, entry.at, edited, &mut sets)?,
             Body::MessageDeleted(deleted) => {
                 self.delete_message(row, entry, deleted, &mut sets)?;
             }
@@ -193,6 +168,40 @@ impl RoomState {
         if let Some(meta) = &self.meta {
             sets.push(Set::Meta(Box::new(meta.clone())));
         }
+    }
+
+    fn send_message(&self, row: &LogRow, author: UserId, sent: &MessageSent, sets: &mut Vec<Set>) {
+        // Whom it names now is the newest edit's to say.
+        let changed = self
+            .rows
+            .get(&row.seq)
+            .is_some_and(|held| held.state.deleted_at.is_some() || held.state.mentions.is_some());
+        if !changed {
+            let named = sent.mentions.iter();
+            sets.extend(named.map(|user| mention(*user, row.seq, true)));
+        }
+        sets.push(Set::Mark {
+            user: author,
+            marks: own_mark(row),
+        });
+    }
+
+    fn edit_message(
+        &mut self,
+        row: &LogRow,
+        at: Timestamp,
+        edited: &MessageEdited,
+        sets: &mut Vec<Set>,
+    ) -> Result<(), CodecError> {
+        let target = edited.message.seq;
+        self.change_message(target, row.seq, |state| {
+            state.text = Some(edited.text.clone());
+            state.mentions = Some(edited.mentions.clone());
+            state.edits.push(row.seq);
+            state.edited_at = Some(at);
+        });
+        self.push_mentions(target, &edited.withdrawn, &edited.mentions, sets);
+        self.push_state(target, sets)
     }
 
     fn delete_message(

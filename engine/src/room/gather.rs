@@ -16,6 +16,7 @@ use super::state::{Needs, RoomState};
 use super::submit::Submission;
 use crate::entry::{Body, Moved, ReactionsChanged};
 use crate::secret::Fingerprint;
+use crate::state::MessageState;
 
 /// The ticks of one room.
 #[derive(Debug, Default)]
@@ -186,10 +187,7 @@ pub(super) fn close_reactions(
         let mut tried = after.clone();
         let changed = set_reaction(&mut tried, emoji, asked.caller, *on);
         if changed {
-            let total: usize = tried.reactions.iter().map(|(_, users)| users.len()).sum();
-            let full = tried.reactions.len() > limits.emoji_per_message_max
-                || total > limits.reactions_per_message_max;
-            if *on && full {
+            if *on && is_full(&tried, limits) {
                 let full = Refusal::new(Code::Conflict, "the message has too many reactions");
                 closed.answers.push((asked, Err(full)));
                 continue;
@@ -216,6 +214,11 @@ pub(super) fn close_reactions(
         closed.entry = Some((first.user, Body::ReactionsChanged(changed)));
     }
     closed
+}
+
+fn is_full(state: &MessageState, limits: &Limits) -> bool {
+    let total: usize = state.reactions.iter().map(|(_, users)| users.len()).sum();
+    state.reactions.len() > limits.emoji_per_message_max || total > limits.reactions_per_message_max
 }
 
 /// Decides a tick of comings and goings. Everybody moves once per entry.

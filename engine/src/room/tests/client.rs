@@ -191,10 +191,27 @@ impl Auditor {
                     .for_each(|change| self.assert_member(change.user));
                 assert!(!self.deleted.contains(&changed.message.seq));
             }
+            Body::MemberAdded { .. }
+            | Body::MemberUpdated { .. }
+            | Body::MemberRemoved { .. }
+            | Body::MembersMoved { .. } => self.read_members(row.seq, author, &entry.body),
+            Body::ConversationUpdated(fields) => {
+                assert!(self.role(author) >= Some(Role::Admin));
+                self.open(fields.visibility);
+            }
+            Body::ConversationDeleted => {
+                assert_eq!(self.role(author), Some(Role::Owner));
+                self.ended = true;
+            }
+        }
+    }
+
+    fn read_members(&mut self, seq: u64, author: UserId, body: &Body) {
+        match body {
             Body::MemberAdded { user, role, .. } => {
                 assert!(self.role(author) > Some(*role));
                 assert_eq!(self.members.insert(user.id, *role), None);
-                self.sees_from(user.id, row.seq);
+                self.sees_from(user.id, seq);
             }
             Body::MemberUpdated { user, role, .. } => {
                 assert!(self.role(author) >= Some(Role::Admin));
@@ -215,21 +232,14 @@ impl Auditor {
             } => {
                 for moved in joined {
                     assert_eq!(self.members.insert(moved.user, Role::Member), None);
-                    self.sees_from(moved.user, row.seq);
+                    self.sees_from(moved.user, seq);
                 }
                 for moved in left {
                     assert_eq!(self.members.remove(&moved.user), Some(Role::Member));
                 }
                 assert_eq!(self.members.len() as u64, *member_count);
             }
-            Body::ConversationUpdated(fields) => {
-                assert!(self.role(author) >= Some(Role::Admin));
-                self.open(fields.visibility);
-            }
-            Body::ConversationDeleted => {
-                assert_eq!(self.role(author), Some(Role::Owner));
-                self.ended = true;
-            }
+            _ => {}
         }
     }
 
