@@ -366,3 +366,6 @@ pub const ADDED_TRIES_MAX: u8 = 100;
 pub const SHARDS_MAX: usize = 64;
 /// Bytes read from a socket at once, into a buffer per thread.
 pub const READ_BYTES: usize = 16 * 1024;
+/// The store gets at least this long to close: a journal that is not closed
+/// is read again.
+pub const STORE_CLOSE_MS_MIN: u64 = 1000;

@@ -11,6 +11,7 @@ use fanfare_actors::account::{AccountBook, Clock, Parts};
 use fanfare_actors::node::{Node, NodeParts};
 use fanfare_actors::rates::Rates;
 use fanfare_protocol::Limits;
+use fanfare_protocol::limits::STORE_CLOSE_MS_MIN;
 use fanfare_transport::accept::{AcceptLimits, Listener, TrustedProxies};
 use fanfare_transport::ws::handshake::AllowedOrigins;
 use fanfare_transport::{Health, TransportParts};
@@ -172,7 +173,7 @@ async fn stop_asked() -> anyhow::Result<()> {
 async fn close(opened: Opened, deadline: Instant) {
     let closing = tokio::task::spawn_blocking(move || drop(opened));
     // At least a second: a journal that is not closed is read again.
-    let deadline = deadline.max(Instant::now() + Duration::from_secs(1));
+    let deadline = deadline.max(Instant::now() + Duration::from_millis(STORE_CLOSE_MS_MIN));
     match timeout_at(deadline, closing).await {
         Ok(Ok(())) => tracing::info!("stopped"),
         Ok(Err(error)) => tracing::error!(%error, "the store ended badly"),

@@ -63,12 +63,14 @@ impl Gateway {
             Some(key) => Some(self.request_claim(creator, key, &intent)?),
             None => None,
         };
-        let id = match &request {
+        let (id, repeated) = match &request {
             Some(claim) => self.claim_request(claim, id).await?,
-            None => id,
+            None => (id, false),
         };
-        let (id, existed) = self.claim_name(&intent, id).await?;
-        let existed = self.begin(id, &intent).await? || existed;
+        let (id, taken) = self.claim_name(&intent, id).await?;
+        // Who finished it first does not matter: the claim says whose it is.
+        self.begin(id, &intent).await?;
+        let existed = repeated || taken;
         self.settle(&intent, id).await;
         let conversation = self.conversation(creator, id).await?;
         Ok(CreatedConversation {
@@ -102,12 +104,12 @@ impl Gateway {
         &self,
         claim: &Claim,
         id: ConversationId,
-    ) -> Result<ConversationId, Refusal> {
+    ) -> Result<(ConversationId, bool), Refusal> {
         let mut claim = claim.clone();
         claim.row.owner = *id.as_bytes();
         let ours = claim.row.intent.clone();
         match self.parts.names.claim(claim, clock::wall()).await? {
-            ClaimOutcome::Mine => Ok(id),
+            ClaimOutcome::Mine => Ok((id, false)),
             ClaimOutcome::Taken(row) => {
                 let request = |bytes: &[u8]| {
                     decode::<(fanfare_engine::secret::Fingerprint, Intent)>(bytes)
@@ -120,7 +122,7 @@ impl Gateway {
                         "the key was used before with another request",
                     ));
                 }
-                Ok(ConversationId::from_bytes(row.owner))
+                Ok((ConversationId::from_bytes(row.owner), true))
             }
         }
     }
@@ -167,8 +169,8 @@ impl Gateway {
         }
     }
 
-    /// Writes the log's first entry, unless it is there; `true` when it was.
-    async fn begin(&self, id: ConversationId, intent: &Intent) -> Result<bool, Refusal> {
+    /// Writes the log's first entry, unless it is there.
+    async fn begin(&self, id: ConversationId, intent: &Intent) -> Result<(), Refusal> {
         let draft = Draft {
             caller: intent.creator,
             conversation: id,
@@ -176,9 +178,7 @@ impl Gateway {
             key: None,
         };
         let submission = self.submission(&draft, fanfare_engine::room::Resolved::default());
-        self.submit_prepared(id, submission)
-            .await
-            .map(|accepted| accepted.repeated)
+        self.submit_prepared(id, submission).await.map(|_| ())
     }
 
     /// What is not settled now is settled by whoever meets the claim.

@@ -139,7 +139,7 @@ impl Gateway {
                 let Some(head) = parts.directory.head(id).await? else {
                     continue;
                 };
-                if head.mno == 0 && self.is_hidden(user, id).await? {
+                if self.is_hidden(user, id, &head).await? {
                     continue;
                 }
                 active.push(Active { membership, head });
@@ -154,10 +154,16 @@ impl Gateway {
 
     /// Deleted, or a direct conversation that the other began and in which
     /// nothing was said yet.
-    async fn is_hidden(&self, user: UserId, id: ConversationId) -> Result<bool, Refusal> {
+    async fn is_hidden(
+        &self,
+        user: UserId,
+        id: ConversationId,
+        head: &HeadRow,
+    ) -> Result<bool, Refusal> {
         let meta = self.parts.log.meta(id).await?;
         Ok(meta.is_none_or(|meta| {
-            meta.deleted_at.is_some() || (meta.kind == Kind::Direct && meta.created_by != user)
+            let silent = meta.kind == Kind::Direct && head.mno == 0 && meta.created_by != user;
+            meta.deleted_at.is_some() || silent
         }))
     }
 

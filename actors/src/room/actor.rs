@@ -10,7 +10,7 @@ use std::time::Duration;
 use fanfare_engine::member::MemberRow;
 use fanfare_engine::port::{Log, Members, Order, RowRange, StoreError};
 use fanfare_engine::room as machine;
-use fanfare_engine::room::{Input, Needs, Output, RoomState, Submission};
+use fanfare_engine::room::{Input, Needs, Outcome, Output, RoomState, Submission};
 use fanfare_engine::row::LogRow;
 use fanfare_protocol::limits::LIVE_NOTE_MS;
 use fanfare_protocol::{ConversationId, Limits, UserId};
@@ -77,6 +77,8 @@ pub struct State {
     next_ticket: u64,
     /// Whether the conversation is noted as live, and since when.
     live_since_ms: Option<u64>,
+    /// First seq of the batch that the appender has.
+    appending: Option<u64>,
     wake_ms: Option<u64>,
     busy_ms: u64,
     asleep: bool,
@@ -111,6 +113,7 @@ impl Actor for Room {
             replies: HashMap::new(),
             next_ticket: 1,
             live_since_ms: None,
+            appending: None,
             wake_ms: None,
             busy_ms: clock::monotonic_ms(),
             asleep: false,
@@ -161,6 +164,12 @@ impl State {
     fn input(&mut self, myself: &ActorRef<RoomMessage>, input: Input) {
         let unloadable = matches!(input, Input::Loaded(None));
         let loaded = matches!(input, Input::Loaded(Some(_)));
+        if matches!(
+            input,
+            Input::Appended(Outcome::Durable | Outcome::NotWritten)
+        ) {
+            self.appending = None;
+        }
         let outputs = self.machine.handle(input, clock::now());
         if loaded {
             self.directory
@@ -207,10 +216,12 @@ impl State {
     }
 
     fn append(&mut self, myself: &ActorRef<RoomMessage>, batch: machine::Batch) {
-        if self.ports.appender.is_outstanding(self.conversation) {
+        let first_seq = batch.rows.first().map(|row| row.seq);
+        if self.appending == first_seq {
             // The appender repeats an unknown write by itself.
             return;
         }
+        self.appending = first_seq;
         let now_ms = clock::monotonic_ms();
         let note = self
             .live_since_ms
@@ -228,36 +239,38 @@ impl State {
 
     fn load_after(&mut self, myself: &ActorRef<RoomMessage>, delay_ms: u64) {
         self.live_since_ms = None;
-        let (ports, room) = (self.ports.clone(), myself.clone());
+        let ports = self.ports.clone();
         let (conversation, epoch) = (self.conversation, self.epoch);
         let limits = Arc::clone(&self.limits);
+        let patience = self.patience();
+        let mut owed = Owed::new(myself, Input::Loaded(None));
         tokio::spawn(async move {
             if delay_ms > 0 {
                 tokio::time::sleep(Duration::from_millis(delay_ms)).await;
             }
-            let loaded = match activate(&ports, conversation, epoch, &limits).await {
-                Ok(state) => Some(Box::new(state)),
-                Err(error) => {
-                    tracing::warn!(%conversation, %error, "room could not load");
-                    None
-                }
-            };
-            tell(&room, Input::Loaded(loaded));
+            let loading = activate(&ports, conversation, epoch, &limits);
+            match in_time(patience, loading).await {
+                Ok(state) => owed.becomes(Input::Loaded(Some(Box::new(state)))),
+                Err(error) => tracing::warn!(%conversation, %error, "room could not load"),
+            }
         });
     }
 
     fn read(&self, myself: &ActorRef<RoomMessage>, needs: Needs) {
-        let (ports, room, conversation) = (self.ports.clone(), myself.clone(), self.conversation);
+        let (ports, conversation) = (self.ports.clone(), self.conversation);
+        let patience = self.patience();
+        let mut owed = Owed::new(myself, Input::ReadFailed);
         tokio::spawn(async move {
-            let input = match fetch(&ports, conversation, &needs).await {
-                Ok((members, rows)) => Input::Read { members, rows },
-                Err(error) => {
-                    tracing::warn!(%conversation, %error, "room could not read");
-                    Input::ReadFailed
-                }
-            };
-            tell(&room, input);
+            match in_time(patience, fetch(&ports, conversation, &needs)).await {
+                Ok((members, rows)) => owed.becomes(Input::Read { members, rows }),
+                Err(error) => tracing::warn!(%conversation, %error, "room could not read"),
+            }
         });
+    }
+
+    /// How long a room waits for the store before it refuses what waits.
+    fn patience(&self) -> Duration {
+        Duration::from_millis(self.limits.append_ms_max)
     }
 
     fn tick(&mut self, myself: &ActorRef<RoomMessage>) {
@@ -313,6 +326,43 @@ impl State {
             let _ = room.cast(RoomMessage::Tick);
         });
     }
+}
+
+/// What a task owes its room: told when the task ends, however it ends.
+struct Owed {
+    room: ActorRef<RoomMessage>,
+    input: Option<Input>,
+}
+
+impl Owed {
+    fn new(room: &ActorRef<RoomMessage>, otherwise: Input) -> Self {
+        Self {
+            room: room.clone(),
+            input: Some(otherwise),
+        }
+    }
+
+    fn becomes(&mut self, input: Input) {
+        self.input = Some(input);
+    }
+}
+
+impl Drop for Owed {
+    fn drop(&mut self) {
+        if let Some(input) = self.input.take() {
+            tell(&self.room, input);
+        }
+    }
+}
+
+async fn in_time<T>(
+    patience: Duration,
+    reading: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let late = |_| StoreError::Unavailable("the store does not answer in time".to_owned());
+    tokio::time::timeout(patience, reading)
+        .await
+        .map_err(late)?
 }
 
 /// Tells a room something; one that ended meanwhile needs it no more.

@@ -4,7 +4,7 @@ use warp::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, HeaderValue, VARY,
 };
-use warp::http::{Response, StatusCode};
+use warp::http::{Method, Response, StatusCode};
 use warp::{Filter as _, Reply};
 
 use super::ask::Group;
@@ -14,10 +14,19 @@ use crate::ws::handshake::AllowedOrigins;
 /// origin that is not listed gets no permission.
 pub(super) fn preflight(origins: &AllowedOrigins) -> Group {
     let origins = origins.clone();
-    warp::options()
+    // Not `warp::options()`: it would call every path "known by another method".
+    let question = warp::method().and_then(|method: Method| async move {
+        if method == Method::OPTIONS {
+            Ok(())
+        } else {
+            Err(warp::reject::not_found())
+        }
+    });
+    question
+        .untuple_one()
         .and(warp::header::<String>("origin"))
         .and(warp::header::<String>("access-control-request-method"))
-        .map(move |origin: String, _| {
+        .map(move |origin: String, _: String| {
             let mut answer = Response::new(String::new());
             let listed = origins.lists(&origin);
             *answer.status_mut() = if listed {

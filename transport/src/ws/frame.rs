@@ -1,7 +1,8 @@
 //! What a WebSocket frame is made of (RFC 6455 §5): opcodes, the header of a
 //! client frame, masking, close codes.
 //!
-//! Messages are put together in `decoder`; what we send is made in `encoder`.
+//! Messages are put together in `decoder`; what we send is framed by
+//! `fanfare_actors::fanout`.
 
 use std::io::Cursor;
 

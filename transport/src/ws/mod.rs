@@ -3,7 +3,6 @@
 
 pub(crate) mod connect;
 pub mod decoder;
-pub mod encoder;
 pub mod frame;
 pub mod handshake;
 mod reader;
