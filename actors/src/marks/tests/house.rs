@@ -304,6 +304,12 @@ impl House {
         self.ask(n, MarkKind::Delivered, seq).await.await.unwrap()
     }
 
+    /// Waits until senders' own marks are durable.
+    pub async fn settled(&self) {
+        let settled = tokio::time::timeout(PATIENCE, self.marks.settled());
+        settled.await.unwrap();
+    }
+
     // --- what is so --------------------------------------------------------
 
     /// What is durable.

@@ -16,7 +16,7 @@ async fn talk(limits: Limits) -> House {
     for _ in 0..4 {
         house.say(1, &[]).await;
     }
-    house.marks.settled().await;
+    house.settled().await;
     house
 }
 

@@ -29,7 +29,7 @@ async fn sending_reads_at_once_and_durably_soon() {
     let sent = house.say(1, &[1]).await;
     assert_eq!(house.counts(1).await, (0, 0), "one's own is never unread");
     assert_eq!(house.counted(1).await.read_seq, sent.seq);
-    house.marks.settled().await;
+    house.settled().await;
     let soon = Duration::from_millis(OWN_MARKS_MS * 10);
     assert!(start.elapsed() < soon, "{:?}", start.elapsed());
     let stored = house.stored(1).await;
@@ -58,7 +58,7 @@ async fn an_own_mark_that_could_not_be_written_is_written_later() {
         .switch
         .fail_next(Operation::Raise, Fault::UnknownNotPerformed);
     house.say(1, &[]).await;
-    house.marks.settled().await;
+    house.settled().await;
     assert_eq!(house.stored(1).await.read_seq, 2);
     assert_eq!(house.switch.count(Operation::Raise), 3);
 }
@@ -70,7 +70,7 @@ async fn own_marks_outlive_the_actor() {
     house.say(1, &[]).await;
     assert_eq!(house.counts(1).await, (0, 0));
     until("another actor", || house.marks.actor() != failed).await;
-    house.marks.settled().await;
+    house.settled().await;
     assert_eq!(house.stored(1).await.read_seq, 2);
 }
 

@@ -44,7 +44,7 @@ async fn marks_are_gathered_into_one_frame() {
     // What does not rise is not told, and one's own messages are not either.
     assert_eq!(house.delivered(2, 4).await, Ok(5));
     house.say(1, &[]).await;
-    house.marks.settled().await;
+    house.settled().await;
     assert_eq!(house.read(2, 3).await, Ok(3));
     until("another status", || told(&device).len() > 1).await;
     assert_eq!(told(&device)[1], json!([{"user": user(2), "readSeq": 3}]));

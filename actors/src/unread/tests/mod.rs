@@ -152,7 +152,7 @@ async fn senders_hear_of_their_own_message_once_and_as_read() {
     for device in [&laptop, &phone] {
         device.hears(0, 0).await;
     }
-    house.marks.settled().await;
+    house.settled().await;
     // Counted again because of the mark, found to be what was told.
     until("a second count", || {
         house.switch.count(Operation::MentionsBehind) == 2
