@@ -47,3 +47,42 @@ fn frame(opcode: u8, payload: &[u8]) -> Bytes {
     frame.put_slice(payload);
     frame.freeze()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_take_the_shortest_length() {
+        let table: [(usize, &[u8]); 5] = [
+            (0, &[0x81, 0]),
+            (125, &[0x81, 125]),
+            (126, &[0x81, 126, 0, 126]),
+            (65535, &[0x81, 126, 0xFF, 0xFF]),
+            (65536, &[0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
+        ];
+        for (payload_bytes, head) in table {
+            let frame = text_frame(&vec![b'x'; payload_bytes]);
+            assert!(frame.starts_with(head), "{payload_bytes} bytes");
+            assert_eq!(frame.len(), head.len() + payload_bytes);
+        }
+    }
+
+    #[test]
+    fn frames_as_the_rfc_prints_them() {
+        // RFC 6455, 5.7
+        assert_eq!(&text_frame(b"Hello")[..], b"\x81\x05Hello");
+        assert_eq!(&pong_frame(b"Hello")[..], b"\x8a\x05Hello");
+        assert_eq!(&ping_frame()[..], b"\x89\x00");
+        assert_eq!(&close_frame(1000, "bye")[..], b"\x88\x05\x03\xe8bye");
+    }
+
+    #[test]
+    fn control_frames_never_exceed_125_bytes() {
+        // Cut between two characters, not within one.
+        let frame = close_frame(4000, &"ä".repeat(100));
+        assert_eq!(frame.len(), 2 + 2 + 122);
+        assert!(std::str::from_utf8(&frame[4..]).is_ok());
+        assert_eq!(pong_frame(&[0; 200]).len(), 2 + 125);
+    }
+}
