@@ -3,4 +3,5 @@
 
 mod faults;
 mod rooms;
+mod slow;
 mod world;
