@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use fanfare_protocol::limits::ROOM_ORDERS_MAX;
+use fanfare_protocol::limits::{RETRY_AFTER_MS, ROOM_ORDERS_MAX};
 use fanfare_protocol::{Code, Refusal, UserId};
 
 use super::decide::{Undecided, Verdict};
@@ -58,7 +58,10 @@ impl Room {
         let waiting = self.parked.len() + self.answers.len() + self.gathers.waiting();
         if waiting >= self.limits.room_waiting_max {
             let refusal = Refusal::new(Code::Overloaded, "the conversation has too much to do");
-            out.push(Output::Answer(asked.ticket, Err(refusal.after_ms(1000))));
+            out.push(Output::Answer(
+                asked.ticket,
+                Err(refusal.after_ms(RETRY_AFTER_MS)),
+            ));
             return;
         }
         self.note_order(asked.order);

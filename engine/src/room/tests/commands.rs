@@ -248,6 +248,16 @@ fn what_new_members_see_is_settled_when_they_come() {
 }
 
 #[test]
+fn who_joins_a_private_channel_again_sees_what_comes() {
+    let mut world = World::channel();
+    world.accepted(BOB, Command::Leave);
+    world.accepted(ALICE, publish_as(Visibility::Private));
+    let joined = world.accepted(BOB, Command::Join).seq;
+    let member = world.store.member(BOB).unwrap();
+    assert_eq!(member.from_seq, joined);
+}
+
+#[test]
 fn ownership_is_handed_over() {
     check(
         World::group(),
