@@ -4,6 +4,7 @@
 //! **Invariant:** transport never sees storage.
 
 pub mod accept;
+mod credentials;
 mod routes;
 pub mod ws;
 

@@ -1,9 +1,8 @@
 //! Answers: `{"data", "meta"?}` or `{"error"}`, always JSON.
 
+use fanfare_protocol::Refusal;
 use fanfare_protocol::rest::{Answer, Meta};
-use fanfare_protocol::{Code, Refusal};
 use serde::Serialize;
-use warp::Rejection;
 use warp::http::header::{
     CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
@@ -71,20 +70,12 @@ pub(super) fn error(status: StatusCode, refusal: &Refusal) -> Answered {
     }
 }
 
-/// What no route took: no such path, or not with this method.
-pub(super) fn not_routed(rejection: &Rejection) -> Answered {
-    if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
-        let refusal = Refusal::new(Code::NotFound, "not with this method");
-        return error(StatusCode::METHOD_NOT_ALLOWED, &refusal);
-    }
-    if !rejection.is_not_found() {
-        tracing::debug!(?rejection, "request rejected");
-        return refused(&Refusal::new(
-            Code::InvalidFrame,
-            "the request could not be read",
-        ));
-    }
-    refused(&Refusal::not_found("route"))
+/// Text for operators and probes.
+pub(super) fn text(body: String) -> Answered {
+    let mut answer = answer(StatusCode::OK, body);
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    answer.headers_mut().insert(CONTENT_TYPE, kind);
+    answer
 }
 
 fn with<T: Serialize>(
@@ -109,4 +100,25 @@ fn answer(status: StatusCode, body: String) -> Answered {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use fanfare_protocol::Code;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_has_its_codes_status_and_headers() {
+        let answer = refused(&Refusal::new(Code::RateLimited, "slowly").after_ms(1001));
+        assert_eq!(answer.status(), 429);
+        assert_eq!(answer.headers()[RETRY_AFTER], "2");
+        let answer = refused(&Refusal::new(Code::TokenExpired, "ended"));
+        assert_eq!(answer.status(), 401);
+        assert_eq!(answer.headers()[WWW_AUTHENTICATE], "Bearer");
+        assert_eq!(answer.headers()[CACHE_CONTROL], "no-store");
+        assert_eq!(answer.headers()[X_CONTENT_TYPE_OPTIONS], "nosniff");
+        let start = r#"{"error":{"code":"token_expired""#;
+        assert!(answer.body().starts_with(start), "{}", answer.body());
+    }
 }

@@ -3,27 +3,31 @@
 
 use std::future::Future;
 use std::net::IpAddr;
+use std::str::FromStr;
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut as _, Bytes, BytesMut};
 use fanfare_actors::account::{AccountBook, Identity};
 use fanfare_actors::gateway::{Draft, Gateway};
 use fanfare_engine::room::Accepted;
 use fanfare_protocol::command::Command;
 use fanfare_protocol::decode::decode;
 use fanfare_protocol::frame::check_key;
+use fanfare_protocol::limits::FIELD_NAME_CHARS_MAX;
 use fanfare_protocol::{Code, ConversationId, Refusal, UserId};
 use futures_util::{Stream, StreamExt as _};
 use serde::de::DeserializeOwned;
 use warp::filters::BoxedFilter;
 use warp::http::HeaderMap;
-use warp::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use warp::http::header::CONTENT_TYPE;
 use warp::{Filter, Rejection};
 
 use super::Answered;
 use super::answer::refused;
 use crate::TransportParts;
 use crate::accept::ClientAddr;
+use crate::credentials::bearer;
+use crate::ws::handshake::has_token_in_query;
 
 /// Makes [`Ask`]s; every route group has one.
 #[derive(Clone)]
@@ -37,6 +41,8 @@ pub(super) struct Ask {
     pub address: IpAddr,
     headers: HeaderMap,
     query: String,
+    /// Query parameters that the route knows.
+    known: &'static [&'static str],
     body: Result<Bytes, Refusal>,
 }
 
@@ -49,6 +55,11 @@ impl Asks {
 
     /// Takes a request whole, its body at most `body_bytes_max`.
     pub fn ask(&self) -> BoxedFilter<(Ask,)> {
+        self.ask_with(&[])
+    }
+
+    /// The same for a route that knows query parameters.
+    pub fn ask_with(&self, known: &'static [&'static str]) -> BoxedFilter<(Ask,)> {
         let gateway = Arc::clone(&self.gateway);
         let query = warp::query::raw().or(warp::any().map(String::new)).unify();
         warp::ext::get::<ClientAddr>()
@@ -64,6 +75,7 @@ impl Asks {
                         address: client.0,
                         headers,
                         query,
+                        known,
                         body,
                     }
                 }
@@ -72,12 +84,28 @@ impl Asks {
     }
 }
 
-/// Runs a route's handler behind the checks that every request passes.
-pub(super) async fn handle<F>(ask: Ask, handler: impl FnOnce(Ask) -> F) -> Answered
+/// Runs a handler for whoever has a valid access token.
+pub(super) async fn for_user<F>(ask: Ask, handler: impl FnOnce(Ask, Identity) -> F) -> Answered
 where
     F: Future<Output = Result<Answered, Refusal>>,
 {
-    let result = match ask.passes() {
+    let caller = ask.admit().and_then(|()| {
+        let caller = ask.identity()?;
+        ask.check_query().map(|()| caller)
+    });
+    let result = match caller {
+        Ok(caller) => handler(ask, caller).await,
+        Err(refusal) => Err(refusal),
+    };
+    result.unwrap_or_else(|refusal| refused(&refusal))
+}
+
+/// Runs a handler for anyone: the few routes where credentials are made.
+pub(super) async fn for_anyone<F>(ask: Ask, handler: impl FnOnce(Ask) -> F) -> Answered
+where
+    F: Future<Output = Result<Answered, Refusal>>,
+{
+    let result = match ask.admit().and_then(|()| ask.check_query()) {
         Ok(()) => handler(ask).await,
         Err(refusal) => Err(refusal),
     };
@@ -85,13 +113,33 @@ where
 }
 
 impl Ask {
-    fn passes(&self) -> Result<(), Refusal> {
+    fn admit(&self) -> Result<(), Refusal> {
         self.gateway.rates().request(self.address)?;
-        let mut names = form_urlencoded::parse(self.query.as_bytes()).map(|(name, _)| name);
-        if names.any(|name| name == "token" || name == "access_token") {
-            // Query strings end in logs.
+        if has_token_in_query(&self.query) {
             let why = "a token in the query is refused, use the authorization header";
             return Err(Refusal::new(Code::InvalidFrame, why));
+        }
+        Ok(())
+    }
+
+    fn identity(&self) -> Result<Identity, Refusal> {
+        let missing = || Refusal::new(Code::Unauthenticated, "no bearer token");
+        let token = bearer(&self.headers)?.ok_or_else(missing)?;
+        self.accounts().authenticate(token)
+    }
+
+    /// Every parameter is known to the route and given once.
+    fn check_query(&self) -> Result<(), Refusal> {
+        let mut given = Vec::with_capacity(self.known.len());
+        for (name, _) in form_urlencoded::parse(self.query.as_bytes()) {
+            let Some(known) = self.known.iter().find(|known| **known == name) else {
+                let name: String = name.chars().take(FIELD_NAME_CHARS_MAX).collect();
+                return Err(Refusal::field(name, "unknown parameter"));
+            };
+            if given.contains(known) {
+                return Err(Refusal::field(*known, "given twice"));
+            }
+            given.push(*known);
         }
         Ok(())
     }
@@ -101,29 +149,16 @@ impl Ask {
         self.gateway.accounts()
     }
 
-    /// Who asks.
-    pub fn identity(&self) -> Result<Identity, Refusal> {
-        let missing = || Refusal::new(Code::Unauthenticated, "no bearer token");
-        let value = self.headers.get(AUTHORIZATION).ok_or_else(missing)?;
-        let token = value
-            .to_str()
-            .ok()
-            .and_then(|value| value.strip_prefix("Bearer "));
-        self.accounts()
-            .authenticate(token.ok_or_else(missing)?.trim())
-    }
-
-    /// Who asks, as a user.
-    pub fn user(&self) -> Result<UserId, Refusal> {
-        self.identity().map(|identity| identity.user)
-    }
-
     /// The idempotency key.
     pub fn key(&self) -> Result<Option<String>, Refusal> {
-        let Some(value) = self.headers.get("idempotency-key") else {
+        let mut lines = self.headers.get_all("idempotency-key").into_iter();
+        let Some(line) = lines.next() else {
             return Ok(None);
         };
-        let key = value
+        if lines.next().is_some() {
+            return Err(Refusal::field("key", "given twice"));
+        }
+        let key = line
             .to_str()
             .map_err(|_| Refusal::field("key", "not ASCII"))?;
         check_key(key)?;
@@ -148,29 +183,29 @@ impl Ask {
         decode(body)
     }
 
-    /// Values of the named query parameters, in their order; others are
-    /// refused by name.
-    pub fn query<const N: usize>(&self, names: [&str; N]) -> Result<[Option<String>; N], Refusal> {
-        let mut values = [const { None }; N];
-        for (name, value) in form_urlencoded::parse(self.query.as_bytes()) {
-            let Some(at) = names.iter().position(|known| *known == name) else {
-                let name: String = name.chars().take(64).collect();
-                return Err(Refusal::field(name, "unknown parameter"));
-            };
-            if values[at].replace(value.into_owned()).is_some() {
-                return Err(Refusal::field(names[at], "given twice"));
-            }
-        }
-        Ok(values)
+    /// A query parameter that the route knows.
+    pub fn parameter(&self, name: &str) -> Option<String> {
+        form_urlencoded::parse(self.query.as_bytes())
+            .find(|(given, _)| given == name)
+            .map(|(_, value)| value.into_owned())
     }
 
-    /// Sends a command to a conversation as whoever asks.
+    /// A query parameter that is a number.
+    pub fn number<T: FromStr>(&self, name: &str) -> Result<Option<T>, Refusal> {
+        let wrong = |_| Refusal::field(name, "not a number in range");
+        self.parameter(name)
+            .map(|value| value.parse().map_err(wrong))
+            .transpose()
+    }
+
+    /// Sends a command to a conversation.
     pub async fn submit(
         &self,
+        caller: UserId,
         conversation: ConversationId,
         command: Command,
     ) -> Result<Accepted, Refusal> {
-        let (caller, key) = (self.user()?, self.key()?);
+        let key = self.key()?;
         self.gateway
             .submit(Draft {
                 caller,
@@ -182,22 +217,8 @@ impl Ask {
     }
 }
 
-/// A number in the query.
-pub(super) fn number<T: std::str::FromStr>(
-    name: &str,
-    value: Option<String>,
-) -> Result<Option<T>, Refusal> {
-    value
-        .map(|value| {
-            value
-                .parse()
-                .map_err(|_| Refusal::field(name, "not a number in range"))
-        })
-        .transpose()
-}
-
 /// An id in the path: what is none names nothing.
-pub(super) fn id<T: std::str::FromStr>(text: &str, what: &str) -> Result<T, Refusal> {
+pub(super) fn id<T: FromStr>(text: &str, what: &str) -> Result<T, Refusal> {
     text.parse().map_err(|_| Refusal::not_found(what))
 }
 
@@ -214,12 +235,7 @@ where
             let reason = format!("a body has at most {bytes_max} bytes");
             return Err(Refusal::new(Code::TooLarge, reason));
         }
-        let mut part = part;
-        while part.has_remaining() {
-            let chunk = part.chunk().to_vec();
-            whole.extend_from_slice(&chunk);
-            part.advance(chunk.len());
-        }
+        whole.put(part);
     }
     Ok(whole.freeze())
 }

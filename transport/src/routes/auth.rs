@@ -5,7 +5,7 @@ use warp::Filter as _;
 use warp::path;
 
 use super::answer::{created, nothing, ok};
-use super::ask::{Asks, Group, handle, v1};
+use super::ask::{Asks, Group, for_anyone, for_user, v1};
 
 pub(super) fn routes(asks: &Asks) -> Group {
     let register = v1()
@@ -13,7 +13,7 @@ pub(super) fn routes(asks: &Asks) -> Group {
         .and(warp::post())
         .and(asks.ask())
         .then(|ask| {
-            handle(ask, |ask| async move {
+            for_anyone(ask, |ask| async move {
                 let key = ask.key()?;
                 let asked = ask.body()?;
                 let done = ask
@@ -28,7 +28,7 @@ pub(super) fn routes(asks: &Asks) -> Group {
         .and(warp::post())
         .and(asks.ask())
         .then(|ask| {
-            handle(ask, |ask| async move {
+            for_anyone(ask, |ask| async move {
                 ok(ask.accounts().login(ask.body()?, ask.address).await?)
             })
         });
@@ -37,7 +37,7 @@ pub(super) fn routes(asks: &Asks) -> Group {
         .and(warp::post())
         .and(asks.ask())
         .then(|ask| {
-            handle(ask, |ask| async move {
+            for_anyone(ask, |ask| async move {
                 let token: RefreshToken = ask.body()?;
                 ok(ask
                     .accounts()
@@ -50,7 +50,7 @@ pub(super) fn routes(asks: &Asks) -> Group {
         .and(warp::post())
         .and(asks.ask())
         .then(|ask| {
-            handle(ask, |ask| async move {
+            for_anyone(ask, |ask| async move {
                 let token: RefreshToken = ask.body()?;
                 ask.accounts().logout(&token.refresh_token).await?;
                 nothing()
@@ -61,9 +61,8 @@ pub(super) fn routes(asks: &Asks) -> Group {
         .and(warp::post())
         .and(asks.ask())
         .then(|ask| {
-            handle(ask, |ask| async move {
-                let identity = ask.identity()?;
-                ok(ask.accounts().ticket(identity)?)
+            for_user(ask, |ask, caller| async move {
+                ok(ask.accounts().ticket(caller)?)
             })
         });
     register

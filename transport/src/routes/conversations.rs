@@ -1,16 +1,17 @@
 //! `/conversations`: create, list, look, change, end; join, leave, read.
 
+use fanfare_actors::account::Identity;
 use fanfare_protocol::command::{Command, CreateConversation, MoveMark};
 use fanfare_protocol::mark::MarkKind;
 use fanfare_protocol::reply::Reply;
 use fanfare_protocol::rest::{Meta, ReadUpTo};
-use fanfare_protocol::{ConversationId, Refusal};
+use fanfare_protocol::{ConversationId, Refusal, UserId};
 use warp::Filter as _;
 use warp::path;
 
 use super::Answered;
 use super::answer::{created, nothing, ok, page};
-use super::ask::{Ask, Asks, Group, handle, id, number, v1};
+use super::ask::{Ask, Asks, Group, for_user, id, v1};
 
 pub(super) fn routes(asks: &Asks) -> Group {
     let create = v1()
@@ -18,27 +19,27 @@ pub(super) fn routes(asks: &Asks) -> Group {
         .and(warp::post())
         .and(asks.ask())
         .then(|ask| {
-            handle(ask, |ask| async move {
-                let (user, key) = (ask.user()?, ask.key()?);
+            for_user(ask, |ask, caller| async move {
+                let key = ask.key()?;
                 let asked: CreateConversation = ask.body()?;
-                let done = ask.gateway.create(user, asked, key).await?;
+                let done = ask.gateway.create(caller.user, asked, key).await?;
                 created(done.conversation, done.existed)
             })
         });
     let list = v1()
         .and(path!("conversations"))
         .and(warp::get())
-        .and(asks.ask())
-        .then(|ask| handle(ask, list));
+        .and(asks.ask_with(&["limit", "cursor"]))
+        .then(|ask| for_user(ask, list));
     let by_slug = v1()
         .and(path!("conversations" / "by-slug" / String))
         .and(warp::get())
         .and(asks.ask())
         .then(|slug: String, ask| {
-            handle(ask, |ask| async move {
+            for_user(ask, |ask, caller| async move {
                 ok(ask
                     .gateway
-                    .public_conversation_by_slug(ask.user()?, &slug)
+                    .public_conversation_by_slug(caller.user, &slug)
                     .await?)
             })
         });
@@ -60,9 +61,9 @@ fn one(asks: &Asks) -> Group {
         .and(warp::get())
         .and(asks.ask())
         .then(|room: String, ask| {
-            handle(ask, |ask| async move {
+            for_user(ask, |ask, caller| async move {
                 let room = id(&room, "conversation")?;
-                seen(&ask, room).await
+                seen(&ask, caller.user, room).await
             })
         });
     let patch = v1()
@@ -70,12 +71,11 @@ fn one(asks: &Asks) -> Group {
         .and(warp::patch())
         .and(asks.ask())
         .then(|room: String, ask| {
-            handle(ask, |ask| async move {
-                ask.user()?;
+            for_user(ask, |ask, caller| async move {
                 let room = id(&room, "conversation")?;
-                ask.submit(room, Command::UpdateConversation(ask.body()?))
+                ask.submit(caller.user, room, Command::UpdateConversation(ask.body()?))
                     .await?;
-                seen(&ask, room).await
+                seen(&ask, caller.user, room).await
             })
         });
     let delete = v1()
@@ -83,10 +83,10 @@ fn one(asks: &Asks) -> Group {
         .and(warp::delete())
         .and(asks.ask())
         .then(|room: String, ask| {
-            handle(ask, |ask| async move {
-                ask.user()?;
+            for_user(ask, |ask, caller| async move {
                 let room = id(&room, "conversation")?;
-                ask.submit(room, Command::DeleteConversation).await?;
+                ask.submit(caller.user, room, Command::DeleteConversation)
+                    .await?;
                 nothing()
             })
         });
@@ -99,11 +99,10 @@ fn membership(asks: &Asks) -> Group {
         .and(warp::post())
         .and(asks.ask())
         .then(|room: String, ask| {
-            handle(ask, |ask| async move {
-                ask.user()?;
+            for_user(ask, |ask, caller| async move {
                 let room = id(&room, "conversation")?;
-                ask.submit(room, Command::Join).await?;
-                seen(&ask, room).await
+                ask.submit(caller.user, room, Command::Join).await?;
+                seen(&ask, caller.user, room).await
             })
         });
     let leave = v1()
@@ -111,9 +110,8 @@ fn membership(asks: &Asks) -> Group {
         .and(warp::post())
         .and(asks.ask())
         .then(|room: String, ask| {
-            handle(ask, |ask| async move {
-                ask.user()?;
-                ask.submit(id(&room, "conversation")?, Command::Leave)
+            for_user(ask, |ask, caller| async move {
+                ask.submit(caller.user, id(&room, "conversation")?, Command::Leave)
                     .await?;
                 nothing()
             })
@@ -123,8 +121,7 @@ fn membership(asks: &Asks) -> Group {
         .and(warp::post())
         .and(asks.ask())
         .then(|room: String, ask| {
-            handle(ask, |ask| async move {
-                let user = ask.user()?;
+            for_user(ask, |ask, caller| async move {
                 let conversation = id(&room, "conversation")?;
                 let ReadUpTo { seq } = ask.body()?;
                 let asked = MoveMark {
@@ -132,7 +129,7 @@ fn membership(asks: &Asks) -> Group {
                     kind: MarkKind::Read,
                     seq,
                 };
-                let read_seq = ask.gateway.mark(user, asked).await?;
+                let read_seq = ask.gateway.mark(caller.user, asked).await?;
                 ok(Reply::Read {
                     conversation,
                     read_seq,
@@ -142,12 +139,10 @@ fn membership(asks: &Asks) -> Group {
     join.or(leave).unify().or(read).unify().boxed()
 }
 
-async fn list(ask: Ask) -> Result<Answered, Refusal> {
-    let user = ask.user()?;
-    let [limit, cursor] = ask.query(["limit", "cursor"])?;
+async fn list(ask: Ask, caller: Identity) -> Result<Answered, Refusal> {
     let listed = ask
         .gateway
-        .conversations(user, number("limit", limit)?, cursor)
+        .conversations(caller.user, ask.number("limit")?, ask.parameter("cursor"))
         .await?;
     let meta = Meta {
         next_cursor: listed.next_cursor,
@@ -157,6 +152,10 @@ async fn list(ask: Ask) -> Result<Answered, Refusal> {
 }
 
 /// A conversation as whoever asks sees it now.
-pub(super) async fn seen(ask: &Ask, room: ConversationId) -> Result<Answered, Refusal> {
-    ok(ask.gateway.conversation(ask.user()?, room).await?)
+pub(super) async fn seen(
+    ask: &Ask,
+    user: UserId,
+    room: ConversationId,
+) -> Result<Answered, Refusal> {
+    ok(ask.gateway.conversation(user, room).await?)
 }

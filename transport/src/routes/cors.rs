@@ -1,12 +1,15 @@
 //! CORS, from the same list of origins that may open sockets.
 
+use std::convert::Infallible;
+
+use warp::Filter;
 use warp::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, HeaderValue, VARY,
 };
 use warp::http::{Method, Response, StatusCode};
-use warp::{Filter as _, Reply};
 
+use super::Answered;
 use super::ask::Group;
 use crate::ws::handshake::AllowedOrigins;
 
@@ -24,11 +27,11 @@ pub(super) fn preflight(origins: &AllowedOrigins) -> Group {
     });
     question
         .untuple_one()
-        .and(warp::header::<String>("origin"))
-        .and(warp::header::<String>("access-control-request-method"))
-        .map(move |origin: String, _: String| {
+        .and(warp::header::value("origin"))
+        .and(warp::header::value("access-control-request-method"))
+        .map(move |origin: HeaderValue, _| {
             let mut answer = Response::new(String::new());
-            let listed = origins.lists(&origin);
+            let listed = lists(&origins, &origin);
             *answer.status_mut() = if listed {
                 StatusCode::NO_CONTENT
             } else {
@@ -48,22 +51,32 @@ pub(super) fn preflight(origins: &AllowedOrigins) -> Group {
         .boxed()
 }
 
+/// The origin that asks, as it was sent. Never rejects: this stands behind
+/// the answer.
+pub(super) fn origin() -> impl Filter<Extract = (Option<HeaderValue>,), Error = Infallible> + Clone
+{
+    let none = warp::any().map(|| None);
+    warp::header::value("origin").map(Some).or(none).unify()
+}
+
 /// Lets a listed origin read an answer.
 pub(super) fn allow(
-    answer: impl Reply,
-    origin: Option<&str>,
+    mut answer: Answered,
+    origin: Option<HeaderValue>,
     origins: &AllowedOrigins,
-) -> warp::reply::Response {
-    let mut answer = answer.into_response();
-    let listed = origin.filter(|origin| origins.lists(origin));
-    if let Some(value) = listed.and_then(|origin| HeaderValue::from_str(origin).ok()) {
-        let headers = answer.headers_mut();
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, value);
+) -> Answered {
+    let headers = answer.headers_mut();
+    headers.append(VARY, HeaderValue::from_static("origin"));
+    if let Some(origin) = origin.filter(|origin| lists(origins, origin)) {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(
             ACCESS_CONTROL_EXPOSE_HEADERS,
             HeaderValue::from_static("retry-after"),
         );
-        headers.append(VARY, HeaderValue::from_static("origin"));
     }
     answer
+}
+
+fn lists(origins: &AllowedOrigins, origin: &HeaderValue) -> bool {
+    origin.to_str().is_ok_and(|origin| origins.lists(origin))
 }

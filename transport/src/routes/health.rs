@@ -3,11 +3,9 @@
 
 use fanfare_protocol::{Code, Refusal};
 use serde_json::json;
-use warp::http::header::{CONTENT_TYPE, HeaderValue};
-use warp::http::{Response, StatusCode};
 use warp::{Filter as _, path};
 
-use super::answer::{error, ok, refused};
+use super::answer::{ok, refused, text};
 use super::ask::{Group, v1};
 use crate::Health;
 
@@ -19,7 +17,7 @@ pub(super) fn routes(health: &Health) -> Group {
         let ready = health.ready.clone();
         path!("readyz").and(warp::get()).map(move || match ready() {
             Ok(()) => text("ready\n".to_owned()),
-            Err(why) => error(StatusCode::SERVICE_UNAVAILABLE, &not_ready(&why)),
+            Err(why) => refused(&not_ready(&why)),
         })
     };
     let metrics = {
@@ -50,11 +48,4 @@ pub(super) fn routes(health: &Health) -> Group {
 fn not_ready(why: &str) -> Refusal {
     Refusal::new(Code::Unavailable, format!("not ready: {why}"))
         .after_ms(fanfare_protocol::limits::RETRY_AFTER_MS)
-}
-
-fn text(body: String) -> super::Answered {
-    let mut answer = Response::new(body);
-    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    answer.headers_mut().insert(CONTENT_TYPE, kind);
-    answer
 }

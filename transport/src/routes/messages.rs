@@ -5,14 +5,13 @@ use fanfare_engine::room::Done;
 use fanfare_protocol::command::{Command, DeleteMessage, EditMessage, React};
 use fanfare_protocol::reply::Reply;
 use fanfare_protocol::rest::{Meta, NewReaction, NewText};
-use fanfare_protocol::{ConversationId, MessageId, Refusal};
+use fanfare_protocol::{ConversationId, MessageId, Refusal, UserId};
 use warp::Filter as _;
-use warp::http::Method;
 use warp::path;
 
 use super::Answered;
 use super::answer::{created, ok, page};
-use super::ask::{Ask, Asks, Group, handle, id, number, v1};
+use super::ask::{Ask, Asks, Group, for_user, id, v1};
 
 pub(super) fn routes(asks: &Asks) -> Group {
     let send = v1()
@@ -20,10 +19,11 @@ pub(super) fn routes(asks: &Asks) -> Group {
         .and(warp::post())
         .and(asks.ask())
         .then(|room: String, ask| {
-            handle(ask, |ask| async move {
-                ask.user()?;
+            for_user(ask, |ask, caller| async move {
                 let room = id(&room, "conversation")?;
-                let accepted = ask.submit(room, Command::SendMessage(ask.body()?)).await?;
+                let accepted = ask
+                    .submit(caller.user, room, Command::SendMessage(ask.body()?))
+                    .await?;
                 let repeated = accepted.repeated;
                 match accepted.done {
                     Done::Message(message) => created(message, repeated),
@@ -34,23 +34,22 @@ pub(super) fn routes(asks: &Asks) -> Group {
     let history = v1()
         .and(path!("conversations" / String / "messages"))
         .and(warp::get())
-        .and(asks.ask())
-        .then(|room: String, ask| handle(ask, |ask| async move { history(ask, &room).await }));
-    let one = v1()
-        .and(path!("messages" / String))
-        .and(warp::method())
-        .and(asks.ask())
-        .then(|message: String, method, ask| {
-            handle(ask, |ask| async move { one(ask, &method, &message).await })
+        .and(asks.ask_with(&["before", "after", "around", "limit"]))
+        .then(|room: String, ask| {
+            for_user(ask, |ask, caller| async move {
+                history(ask, caller.user, &room).await
+            })
         });
     let versions = v1()
         .and(path!("messages" / String / "history"))
         .and(warp::get())
         .and(asks.ask())
         .then(|message: String, ask| {
-            handle(ask, |ask| async move {
-                let user = ask.user()?;
-                ok(ask.gateway.versions(user, id(&message, "message")?).await?)
+            for_user(ask, |ask, caller| async move {
+                ok(ask
+                    .gateway
+                    .versions(caller.user, id(&message, "message")?)
+                    .await?)
             })
         });
     let reacted = v1()
@@ -58,10 +57,9 @@ pub(super) fn routes(asks: &Asks) -> Group {
         .and(warp::post())
         .and(asks.ask())
         .then(|message: String, ask| {
-            handle(ask, |ask| async move {
-                ask.user()?;
+            for_user(ask, |ask, caller| async move {
                 let NewReaction { emoji } = ask.body()?;
-                react(ask, &message, emoji, true).await
+                react(ask, caller.user, &message, emoji, true).await
             })
         });
     let unreacted = v1()
@@ -69,13 +67,13 @@ pub(super) fn routes(asks: &Asks) -> Group {
         .and(warp::delete())
         .and(asks.ask())
         .then(|message: String, emoji: String, ask| {
-            handle(ask, |ask| async move {
-                react(ask, &message, emoji, false).await
+            for_user(ask, |ask, caller| async move {
+                react(ask, caller.user, &message, emoji, false).await
             })
         });
     send.or(history)
         .unify()
-        .or(one)
+        .or(one(asks))
         .unify()
         .or(versions)
         .unify()
@@ -86,17 +84,57 @@ pub(super) fn routes(asks: &Asks) -> Group {
         .boxed()
 }
 
-async fn history(ask: Ask, room: &str) -> Result<Answered, Refusal> {
-    let user = ask.user()?;
+fn one(asks: &Asks) -> Group {
+    let get = v1()
+        .and(path!("messages" / String))
+        .and(warp::get())
+        .and(asks.ask())
+        .then(|message: String, ask| {
+            for_user(ask, |ask, caller| async move {
+                let message = id(&message, "message")?;
+                ok(ask.gateway.message(caller.user, message).await?)
+            })
+        });
+    let edit = v1()
+        .and(path!("messages" / String))
+        .and(warp::patch())
+        .and(asks.ask())
+        .then(|message: String, ask| {
+            for_user(ask, |ask, caller| async move {
+                let message: MessageId = id(&message, "message")?;
+                let NewText { text } = ask.body()?;
+                let command = Command::EditMessage(EditMessage { message, text });
+                let edited = ask.submit(caller.user, message.conversation, command);
+                match edited.await?.done {
+                    Done::Message(message) => ok(message),
+                    done => ok(Reply::from(done)),
+                }
+            })
+        });
+    let delete = v1()
+        .and(path!("messages" / String))
+        .and(warp::delete())
+        .and(asks.ask())
+        .then(|message: String, ask| {
+            for_user(ask, |ask, caller| async move {
+                let message: MessageId = id(&message, "message")?;
+                let command = Command::DeleteMessage(DeleteMessage { message });
+                let deleted = ask.submit(caller.user, message.conversation, command);
+                ok(Reply::from(deleted.await?.done))
+            })
+        });
+    get.or(edit).unify().or(delete).unify().boxed()
+}
+
+async fn history(ask: Ask, caller: UserId, room: &str) -> Result<Answered, Refusal> {
     let room: ConversationId = id(room, "conversation")?;
-    let [before, after, around, limit] = ask.query(["before", "after", "around", "limit"])?;
     let asked = Page {
-        before: number("before", before)?,
-        after: number("after", after)?,
-        around: number("around", around)?,
-        limit: number("limit", limit)?,
+        before: ask.number("before")?,
+        after: ask.number("after")?,
+        around: ask.number("around")?,
+        limit: ask.number("limit")?,
     };
-    let history = ask.gateway.history(user, room, asked).await?;
+    let history = ask.gateway.history(caller, room, asked).await?;
     let next_cursor = history.next_cursor.map(|seq| seq.to_string());
     page(
         history.messages,
@@ -107,35 +145,20 @@ async fn history(ask: Ask, room: &str) -> Result<Answered, Refusal> {
     )
 }
 
-async fn one(ask: Ask, method: &Method, message: &str) -> Result<Answered, Refusal> {
-    let user = ask.user()?;
-    let message: MessageId = id(message, "message")?;
-    match *method {
-        Method::PATCH => {
-            let NewText { text } = ask.body()?;
-            let command = Command::EditMessage(EditMessage { message, text });
-            match ask.submit(message.conversation, command).await?.done {
-                Done::Message(message) => ok(message),
-                done => ok(Reply::from(done)),
-            }
-        }
-        Method::DELETE => {
-            let command = Command::DeleteMessage(DeleteMessage { message });
-            ok(Reply::from(
-                ask.submit(message.conversation, command).await?.done,
-            ))
-        }
-        _ => ok(ask.gateway.message(user, message).await?),
-    }
-}
-
-async fn react(ask: Ask, message: &str, emoji: String, on: bool) -> Result<Answered, Refusal> {
-    ask.user()?;
+async fn react(
+    ask: Ask,
+    caller: UserId,
+    message: &str,
+    emoji: String,
+    on: bool,
+) -> Result<Answered, Refusal> {
     let message: MessageId = id(message, "message")?;
     let emoji = percent_decoded(&emoji)?;
     let command = Command::React(React { message, emoji, on });
     ok(Reply::from(
-        ask.submit(message.conversation, command).await?.done,
+        ask.submit(caller, message.conversation, command)
+            .await?
+            .done,
     ))
 }
 

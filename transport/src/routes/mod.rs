@@ -9,17 +9,17 @@ mod cors;
 mod health;
 mod messages;
 mod participants;
-#[cfg(test)]
-mod tests;
+pub(crate) mod table;
 mod users;
 mod websocket;
 
 use warp::filters::BoxedFilter;
 use warp::http::Response;
+use warp::path::FullPath;
 use warp::{Filter as _, Reply};
 
 use crate::TransportParts;
-use answer::not_routed;
+use table::not_routed;
 
 /// A finished answer.
 pub(crate) type Answered = Response<String>;
@@ -38,6 +38,9 @@ pub fn routes(parts: TransportParts) -> BoxedFilter<(impl Reply,)> {
         .unify()
         .boxed();
     let origins = parts.origins.clone();
+    let nothing = warp::method()
+        .and(warp::path::full())
+        .map(|method, path: FullPath| not_routed(&method, path.as_str()));
     health::routes(&parts.health)
         .or(websocket::route(&parts))
         .unify()
@@ -45,11 +48,9 @@ pub fn routes(parts: TransportParts) -> BoxedFilter<(impl Reply,)> {
         .unify()
         .or(api)
         .unify()
-        .recover(
-            |rejection| async move { Ok::<_, std::convert::Infallible>(not_routed(&rejection)) },
-        )
+        .or(nothing)
         .unify()
-        .and(warp::header::optional::<String>("origin"))
-        .map(move |answer, origin: Option<String>| cors::allow(answer, origin.as_deref(), &origins))
+        .and(cors::origin())
+        .map(move |answer: Answered, origin| cors::allow(answer, origin, &origins))
         .boxed()
 }

@@ -8,26 +8,29 @@ use warp::path;
 
 use super::Answered;
 use super::answer::{nothing, ok, page};
-use super::ask::{Ask, Asks, Group, handle, id, number, v1};
+use super::ask::{Ask, Asks, Group, for_user, id, v1};
 use super::conversations::seen;
 
 pub(super) fn routes(asks: &Asks) -> Group {
     let list = v1()
         .and(path!("conversations" / String / "participants"))
         .and(warp::get())
-        .and(asks.ask())
-        .then(|room: String, ask| handle(ask, |ask| async move { list(ask, &room).await }));
+        .and(asks.ask_with(&["limit", "cursor"]))
+        .then(|room: String, ask| {
+            for_user(ask, |ask, caller| async move {
+                list(ask, caller.user, &room).await
+            })
+        });
     let add = v1()
         .and(path!("conversations" / String / "participants"))
         .and(warp::post())
         .and(asks.ask())
         .then(|room: String, ask| {
-            handle(ask, |ask| async move {
-                ask.user()?;
+            for_user(ask, |ask, caller| async move {
                 let room = id(&room, "conversation")?;
-                ask.submit(room, Command::AddParticipants(ask.body()?))
+                ask.submit(caller.user, room, Command::AddParticipants(ask.body()?))
                     .await?;
-                seen(&ask, room).await
+                seen(&ask, caller.user, room).await
             })
         });
     let update = v1()
@@ -35,20 +38,21 @@ pub(super) fn routes(asks: &Asks) -> Group {
         .and(warp::patch())
         .and(asks.ask())
         .then(|room: String, user: String, ask| {
-            handle(ask, |ask| async move { update(ask, &room, &user).await })
+            for_user(ask, |ask, caller| async move {
+                update(ask, caller.user, &room, &user).await
+            })
         });
     let remove = v1()
         .and(path!("conversations" / String / "participants" / String))
         .and(warp::delete())
         .and(asks.ask())
         .then(|room: String, user: String, ask| {
-            handle(ask, |ask| async move {
-                ask.user()?;
+            for_user(ask, |ask, caller| async move {
                 let command = RemoveParticipant {
                     user: id(&user, "user")?,
                 };
                 let room = id(&room, "conversation")?;
-                ask.submit(room, Command::RemoveParticipant(command))
+                ask.submit(caller.user, room, Command::RemoveParticipant(command))
                     .await?;
                 nothing()
             })
@@ -62,13 +66,11 @@ pub(super) fn routes(asks: &Asks) -> Group {
         .boxed()
 }
 
-async fn list(ask: Ask, room: &str) -> Result<Answered, Refusal> {
-    let user = ask.user()?;
+async fn list(ask: Ask, caller: UserId, room: &str) -> Result<Answered, Refusal> {
     let room: ConversationId = id(room, "conversation")?;
-    let [limit, cursor] = ask.query(["limit", "cursor"])?;
     let listed = ask
         .gateway
-        .participants(user, room, number("limit", limit)?, cursor)
+        .participants(caller, room, ask.number("limit")?, ask.parameter("cursor"))
         .await?;
     let meta = Meta {
         next_cursor: listed.next_cursor,
@@ -77,12 +79,12 @@ async fn list(ask: Ask, room: &str) -> Result<Answered, Refusal> {
     page(listed.participants, meta)
 }
 
-async fn update(ask: Ask, room: &str, user: &str) -> Result<Answered, Refusal> {
-    let caller = ask.user()?;
+async fn update(ask: Ask, caller: UserId, room: &str, user: &str) -> Result<Answered, Refusal> {
     let room: ConversationId = id(room, "conversation")?;
     let user: UserId = id(user, "user")?;
     let NewRole { role } = ask.body()?;
     ask.submit(
+        caller,
         room,
         Command::UpdateParticipant(UpdateParticipant { user, role }),
     )

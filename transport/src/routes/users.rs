@@ -4,7 +4,7 @@ use warp::Filter as _;
 use warp::path;
 
 use super::answer::ok;
-use super::ask::{Asks, Group, handle, id, v1};
+use super::ask::{Asks, Group, for_user, id, v1};
 
 pub(super) fn routes(asks: &Asks) -> Group {
     let me = v1()
@@ -12,8 +12,8 @@ pub(super) fn routes(asks: &Asks) -> Group {
         .and(warp::get())
         .and(asks.ask())
         .then(|ask| {
-            handle(ask, |ask| async move {
-                ok(ask.accounts().user(ask.user()?).await?)
+            for_user(ask, |ask, caller| async move {
+                ok(ask.accounts().user(caller.user).await?)
             })
         });
     let update = v1()
@@ -21,9 +21,8 @@ pub(super) fn routes(asks: &Asks) -> Group {
         .and(warp::patch())
         .and(asks.ask())
         .then(|ask| {
-            handle(ask, |ask| async move {
-                let user = ask.user()?;
-                ok(ask.accounts().update_me(user, ask.body()?).await?)
+            for_user(ask, |ask, caller| async move {
+                ok(ask.accounts().update_me(caller.user, ask.body()?).await?)
             })
         });
     let other = v1()
@@ -31,8 +30,7 @@ pub(super) fn routes(asks: &Asks) -> Group {
         .and(warp::get())
         .and(asks.ask())
         .then(|user: String, ask| {
-            handle(ask, |ask| async move {
-                ask.user()?;
+            for_user(ask, |ask, _| async move {
                 ok(ask.accounts().user(id(&user, "user")?).await?)
             })
         });

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use fanfare_actors::account::Identity;
-use fanfare_actors::fanout::Wire;
+use fanfare_actors::fanout::{Wire, close_frame};
 use fanfare_actors::gateway::Gateway;
-use fanfare_protocol::{Code, Refusal};
+use fanfare_protocol::Refusal;
+use fanfare_protocol::limits::FIELD_NAME_CHARS_MAX;
 use hyper::upgrade::OnUpgrade;
-use warp::http::header::AUTHORIZATION;
 use warp::http::{HeaderMap, Method};
 
 use super::handshake::{Acceptance, AllowedOrigins, HandshakeRefusal, UpgradeRequest, accept};
 use super::reader::read;
 use crate::accept::{ClientAddr, ConnectionGuard, HttpVersion, into_tcp};
+use crate::credentials::bearer;
 
 /// What an upgrade request brings.
 pub(crate) struct Asked {
@@ -38,7 +39,7 @@ pub(crate) enum NotConnected {
 pub(crate) fn connect(
     gateway: &Arc<Gateway>,
     origins: &AllowedOrigins,
-    asked: Asked,
+    mut asked: Asked,
 ) -> Result<Acceptance, NotConnected> {
     let request = UpgradeRequest {
         method: &asked.method,
@@ -47,10 +48,10 @@ pub(crate) fn connect(
         headers: &asked.headers,
     };
     let acceptance = accept(request, origins).map_err(NotConnected::Handshake)?;
-    let identity = identity(gateway, &asked).map_err(NotConnected::Refused)?;
-    let Some(upgrade) = asked.upgrade else {
+    let Some(upgrade) = asked.upgrade.take() else {
         return Err(NotConnected::Handshake(HandshakeRefusal::NotAnUpgrade));
     };
+    let identity = identity(gateway, &asked).map_err(NotConnected::Refused)?;
     let (gateway, guard, client) = (Arc::clone(gateway), asked.guard, asked.client);
     tokio::spawn(async move {
         let upgraded = match upgrade.await {
@@ -64,7 +65,11 @@ pub(crate) fn connect(
         let wire = Wire::Plain(Arc::clone(&stream));
         match gateway.connect(wire, client.0, identity) {
             Ok(connection) => read(stream, early, connection, Arc::clone(gateway.limits())).await,
-            Err(refusal) => tracing::debug!(%refusal, "socket not taken"),
+            Err(refusal) => {
+                tracing::debug!(%refusal, "socket not taken");
+                // Into an empty buffer; whoever left already needs no code.
+                let _ = stream.try_write(&close_frame(1013, "try again later"));
+            }
         }
         // The connection counts until its reader is done.
         drop(guard);
@@ -73,23 +78,23 @@ pub(crate) fn connect(
 }
 
 /// `Authorization` first, then a one-use ticket; none is fine, hello may
-/// bring some.
+/// bring some. Nothing else stands in the query.
 fn identity(gateway: &Gateway, asked: &Asked) -> Result<Option<Identity>, Refusal> {
     gateway.rates().request(asked.client.0)?;
-    let accounts = gateway.accounts();
-    if let Some(value) = asked.headers.get(AUTHORIZATION) {
-        let token = value
-            .to_str()
-            .ok()
-            .and_then(|value| value.strip_prefix("Bearer "));
-        let token = token.ok_or_else(|| {
-            Refusal::new(Code::Unauthenticated, "authorization is not a bearer token")
-        })?;
-        return accounts.authenticate(token).map(Some);
+    let mut ticket = None;
+    for (name, value) in form_urlencoded::parse(asked.query.as_bytes()) {
+        if name != "ticket" {
+            let name: String = name.chars().take(FIELD_NAME_CHARS_MAX).collect();
+            return Err(Refusal::field(name, "unknown parameter"));
+        }
+        if ticket.replace(value).is_some() {
+            return Err(Refusal::field("ticket", "given twice"));
+        }
     }
-    let mut pairs = form_urlencoded::parse(asked.query.as_bytes());
-    match pairs.find(|(name, _)| name == "ticket") {
-        Some((_, ticket)) => accounts.redeem_ticket(&ticket).map(Some),
-        None => Ok(None),
+    let accounts = gateway.accounts();
+    match (bearer(&asked.headers)?, ticket) {
+        (Some(token), _) => accounts.authenticate(token).map(Some),
+        (None, Some(ticket)) => accounts.redeem_ticket(&ticket).map(Some),
+        (None, None) => Ok(None),
     }
 }

@@ -233,11 +233,11 @@ fn accept_for(key: &str) -> Result<HeaderValue, HandshakeRefusal> {
     HeaderValue::try_from(STANDARD.encode(digest)).map_err(|_| HandshakeRefusal::BadKey)
 }
 
-/// `token` and `access_token`, also when percent-encoded.
-fn has_token_in_query(query: &str) -> bool {
-    form_urlencoded::parse(query.as_bytes()).any(|(name, _)| {
-        name.eq_ignore_ascii_case("token") || name.eq_ignore_ascii_case("access_token")
-    })
+/// Whether a query carries a token, under any name that ends so: any case,
+/// also percent-encoded.
+pub(crate) fn has_token_in_query(query: &str) -> bool {
+    form_urlencoded::parse(query.as_bytes())
+        .any(|(name, _)| name.to_ascii_lowercase().ends_with("token"))
 }
 
 /// The elements of a header that is a list of tokens, over all its lines.

@@ -34,10 +34,11 @@ pub(super) async fn read(
         stream,
         connection,
         limits,
-        early,
+        is_closing: false,
     };
+    let messages = reader.decode(&mut early.to_vec());
+    reader.take(messages).await;
     reader.run().await;
-    reader.connection.closed();
 }
 
 struct Reader {
@@ -45,8 +46,15 @@ struct Reader {
     stream: Arc<TcpStream>,
     connection: Connection,
     limits: Arc<Limits>,
-    /// Bytes that came with the upgrade.
-    early: Bytes,
+    /// We asked for the end: what still comes is thrown away.
+    is_closing: bool,
+}
+
+impl Drop for Reader {
+    /// However reading ends, the session hears of it.
+    fn drop(&mut self) {
+        self.connection.closed();
+    }
 }
 
 /// A message taken off the wire.
@@ -73,37 +81,35 @@ impl From<Result<Incoming<'_>, Fault>> for Message {
 }
 
 enum Read {
-    Some,
-    None,
+    Messages(Vec<Message>),
+    Nothing,
     End,
 }
 
 impl Reader {
     async fn run(&mut self) {
-        let early = std::mem::take(&mut self.early);
-        self.take(early.to_vec()).await;
         loop {
             let socket = &self.connection.socket;
             socket.writable(self.limits.control_queue_bytes_max).await;
             if !self.wait().await {
                 return;
             }
-            let mut bytes = Vec::new();
-            match self.fill(&mut bytes) {
-                Read::Some => {
+            match self.fill() {
+                Read::Messages(messages) => {
                     self.connection.socket.heard();
-                    self.take(bytes).await;
+                    self.take(messages).await;
                 }
-                Read::None => {}
+                Read::Nothing => {}
                 Read::End => return,
             }
         }
     }
 
     /// Waits for bytes; with half a message, only until it is overdue.
-    async fn wait(&self) -> bool {
+    async fn wait(&mut self) -> bool {
         let ready = self.stream.ready(Interest::READABLE);
-        let Some(since) = self.decoder.partial_since() else {
+        let partial = self.decoder.partial_since().filter(|_| !self.is_over());
+        let Some(since) = partial else {
             return ready.await.is_ok();
         };
         let allowed = Duration::from_millis(self.limits.inbound_message_ms_max);
@@ -116,29 +122,39 @@ impl Reader {
         }
     }
 
-    fn fill(&self, bytes: &mut Vec<u8>) -> Read {
+    fn fill(&mut self) -> Read {
         BUFFER.with_borrow_mut(|buffer| match self.stream.try_read(buffer) {
             Ok(0) => Read::End,
-            Ok(length) => {
-                bytes.extend_from_slice(&buffer[..length]);
-                Read::Some
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Read::None,
+            Ok(length) => match buffer.get_mut(..length) {
+                Some(bytes) => Read::Messages(self.decode(bytes)),
+                None => Read::End,
+            },
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Read::Nothing,
             Err(_) => Read::End,
         })
     }
 
-    /// Decodes what one read brought, then acts on it message by message:
-    /// what waits for a permit is bounded by that read and one message.
-    async fn take(&mut self, mut bytes: Vec<u8>) {
-        if self.connection.socket.is_over() || self.decoder.is_over() {
-            return;
+    /// The messages that one read completed: bounded by that read and one
+    /// message. A socket on its way out says nothing any more.
+    fn decode(&mut self, bytes: &mut [u8]) -> Vec<Message> {
+        if self.is_over() {
+            return Vec::new();
         }
-        let frames = self.decoder.feed(&mut bytes, Instant::now());
-        let messages: Vec<Message> = frames.map(Message::from).collect();
+        let frames = self.decoder.feed(bytes, Instant::now());
+        frames.map(Message::from).collect()
+    }
+
+    async fn take(&mut self, messages: Vec<Message>) {
         for message in messages {
+            if self.is_over() {
+                return;
+            }
             self.act(message).await;
         }
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_closing || self.connection.socket.is_over()
     }
 
     async fn act(&mut self, message: Message) {
@@ -163,7 +179,8 @@ impl Reader {
         }
     }
 
-    fn close(&self, code: u16, reason: &str) {
+    fn close(&mut self, code: u16, reason: &str) {
+        self.is_closing = true;
         self.connection.socket.close(Close::new(code, reason));
     }
 }

@@ -187,6 +187,8 @@ fn a_token_in_the_query_is_refused_a_ticket_is_not() {
         "TOKEN=x",
         "%74oken=x",
         "access%5Ftoken",
+        "accessToken=x",
+        "refresh-token=x",
     ];
     for query in refused {
         let judged = judge_query(&good(), Some(query));
