@@ -7,6 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -41,6 +42,10 @@ struct Shared {
     hasher: RandomState,
     parts: Vec<Part>,
     rooms: Mutex<HashMap<ActorId, ConversationId>>,
+    /// Told when the last room has ended.
+    quiet: Notify,
+    /// No room starts any more.
+    closing: AtomicBool,
     moved: Mutex<HashSet<ConversationId>>,
     supervisor: OnceLock<ActorCell>,
     listener: OnceLock<Arc<dyn Listener>>,
@@ -62,6 +67,14 @@ struct Owned {
     failures: u32,
 }
 
+impl Owned {
+    /// Nobody needs it, and the store knows as much.
+    fn is_needless(&self) -> bool {
+        let known = self.head.is_none_or(|head| head.is_clean());
+        known && self.room.is_none() && self.follower.is_none()
+    }
+}
+
 impl Directory {
     /// An empty directory of an owner with this epoch.
     pub fn new(epoch: u64, limits: Arc<Limits>, ports: RoomPorts) -> Self {
@@ -72,6 +85,8 @@ impl Directory {
             hasher: RandomState::new(),
             parts: (0..MAP_PARTS).map(|_| Part::default()).collect(),
             rooms: Mutex::default(),
+            quiet: Notify::new(),
+            closing: AtomicBool::new(false),
             moved: Mutex::default(),
             supervisor: OnceLock::new(),
             listener: OnceLock::new(),
@@ -182,8 +197,26 @@ impl Directory {
         self.0.rooms.lock().len()
     }
 
-    /// Waits until no write is outstanding.
-    pub async fn all_settled(&self) {
+    /// Puts every room to sleep as soon as it has nothing to do, and starts
+    /// none any more; returns when all sleep and no write is outstanding.
+    /// What sleeps need not be repaired at the next start.
+    pub async fn sleep(&self) {
+        self.0.closing.store(true, Ordering::SeqCst);
+        for part in &self.0.parts {
+            for room in part.owned.lock().values().filter_map(|it| it.room.as_ref()) {
+                // One that ended needs no sleep.
+                let _ = room.cast(RoomMessage::Sleep);
+            }
+        }
+        loop {
+            let quiet = self.0.quiet.notified();
+            tokio::pin!(quiet);
+            quiet.as_mut().enable();
+            if self.live_rooms() == 0 {
+                break;
+            }
+            quiet.await;
+        }
         self.0.ports.appender.all_settled().await;
     }
 
@@ -206,7 +239,8 @@ impl Directory {
         let mut owned = part.owned.lock();
         let row = owned.entry(head.conversation).or_default();
         row.failures = 0;
-        row.head = Some(head);
+        // Clean here means that the head row says so, not that it could.
+        row.head = Some(HeadRow { clean: 0, ..head });
         let follower = row.follower.clone();
         drop(owned);
         part.changed.notify_waiters();
@@ -250,7 +284,7 @@ impl Directory {
 
     /// A room ends of its own will: the next command starts another.
     pub(crate) fn slept(&self, conversation: ConversationId, room: ActorId) {
-        self.0.rooms.lock().remove(&room);
+        self.forget(room);
         let mut owned = self.part(conversation).owned.lock();
         if let Some(row) = owned.get_mut(&conversation)
             && row
@@ -259,10 +293,19 @@ impl Directory {
                 .is_some_and(|known| known.get_id() == room)
         {
             row.room = None;
-            if row.head.is_none() && row.follower.is_none() {
+            if row.is_needless() {
                 owned.remove(&conversation);
             }
         }
+    }
+
+    fn forget(&self, room: ActorId) -> Option<ConversationId> {
+        let mut rooms = self.0.rooms.lock();
+        let conversation = rooms.remove(&room);
+        if rooms.is_empty() {
+            self.0.quiet.notify_waiters();
+        }
+        conversation
     }
 
     /// A sleeping conversation's head row was written: whoever is not
@@ -280,7 +323,7 @@ impl Directory {
             return;
         };
         known.clean = head.clean;
-        if row.room.is_none() && row.follower.is_none() {
+        if row.is_needless() {
             owned.remove(&head.conversation);
         }
     }
@@ -289,7 +332,7 @@ impl Directory {
     /// growing pause, if somebody follows or a write is outstanding;
     /// otherwise by the next command.
     pub(crate) fn ended(&self, room: ActorId) {
-        let Some(conversation) = self.0.rooms.lock().remove(&room) else {
+        let Some(conversation) = self.forget(room) else {
             return;
         };
         let part = self.part(conversation);
@@ -321,11 +364,21 @@ impl Directory {
         }
     }
 
+    /// Conversations it remembers.
+    #[cfg(test)]
+    pub(crate) fn remembered(&self) -> usize {
+        let owned = |part: &Part| part.owned.lock().len();
+        self.0.parts.iter().map(owned).sum()
+    }
+
     fn start(
         &self,
         conversation: ConversationId,
         row: &mut Owned,
     ) -> Option<ActorRef<RoomMessage>> {
+        if self.0.closing.load(Ordering::SeqCst) {
+            return None;
+        }
         let supervisor = self.0.supervisor.get()?.clone();
         let limits = &self.0.limits;
         let pause = limits
@@ -413,8 +466,7 @@ impl Owner for Directory {
         let mut owned = self.part(conversation).owned.lock();
         if let Some(row) = owned.get_mut(&conversation) {
             row.follower = None;
-            let clean = row.head.is_none_or(|head| head.is_clean());
-            if row.room.is_none() && clean {
+            if row.is_needless() {
                 owned.remove(&conversation);
             }
         }

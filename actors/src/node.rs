@@ -314,11 +314,12 @@ impl Node {
             });
     }
 
-    /// Ends every actor; what is being written is finished first.
+    /// Ends every actor; what is being written is finished first, and rooms
+    /// go to sleep, for at most `append_ms_max`.
     pub async fn stop(&self) {
         let patience = Duration::from_millis(self.limits.append_ms_max);
         let settled = async {
-            self.directory.all_settled().await;
+            self.directory.sleep().await;
             self.gateway.parts.marks_in.settled().await;
         };
         if tokio::time::timeout(patience, settled).await.is_err() {

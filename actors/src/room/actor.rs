@@ -15,6 +15,7 @@ use fanfare_engine::row::LogRow;
 use fanfare_protocol::limits::LIVE_NOTE_MS;
 use fanfare_protocol::{ConversationId, Limits, UserId};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::task::AbortHandle;
 
 use super::activate::activate;
 use crate::appender::Appender;
@@ -57,6 +58,8 @@ pub enum RoomMessage {
     Input(Input),
     /// Time to look at the clock.
     Tick,
+    /// Fall asleep as soon as there is nothing to do.
+    Sleep,
     /// Panics, to test that it harms nobody else.
     #[cfg(test)]
     Panic,
@@ -79,8 +82,11 @@ pub struct State {
     live_since_ms: Option<u64>,
     /// First seq of the batch that the appender has.
     appending: Option<u64>,
-    wake_ms: Option<u64>,
+    /// When the one timer goes off, and how to take it back.
+    alarm: Option<(u64, AbortHandle)>,
     busy_ms: u64,
+    /// Sleeps at the first idle moment.
+    tired: bool,
     asleep: bool,
 }
 
@@ -114,8 +120,9 @@ impl Actor for Room {
             next_ticket: 1,
             live_since_ms: None,
             appending: None,
-            wake_ms: None,
+            alarm: None,
             busy_ms: clock::monotonic_ms(),
+            tired: false,
             asleep: false,
         };
         metrics::gauge!("fanfare_rooms").increment(1.0);
@@ -134,6 +141,10 @@ impl Actor for Room {
             RoomMessage::Submit(asked, reply) => state.submit(&myself, *asked, reply),
             RoomMessage::Input(input) => state.input(&myself, input),
             RoomMessage::Tick => state.tick(&myself),
+            RoomMessage::Sleep => {
+                state.tired = true;
+                state.rest(&myself);
+            }
             #[cfg(test)]
             RoomMessage::Panic => panic!("a room dies, as a test asked"),
         }
@@ -144,6 +155,7 @@ impl Actor for Room {
 impl Drop for State {
     fn drop(&mut self) {
         metrics::gauge!("fanfare_rooms").decrement(1.0);
+        self.silence();
     }
 }
 
@@ -184,6 +196,7 @@ impl State {
             return;
         }
         self.set_alarm(myself);
+        self.rest(myself);
     }
 
     fn carry_out(&mut self, myself: &ActorRef<RoomMessage>, output: Output) {
@@ -274,13 +287,20 @@ impl State {
     }
 
     fn tick(&mut self, myself: &ActorRef<RoomMessage>) {
-        self.wake_ms = None;
-        let now_ms = clock::monotonic_ms();
-        if self.machine.is_idle() && now_ms >= self.busy_ms + self.limits.room_idle_ms {
+        self.silence();
+        let idle_at = self.busy_ms + self.limits.room_idle_ms;
+        if self.machine.is_idle() && clock::monotonic_ms() >= idle_at {
             self.fall_asleep(myself);
             return;
         }
         self.input(myself, Input::Time);
+    }
+
+    /// Falls asleep if that is wished for and nothing is left to do.
+    fn rest(&mut self, myself: &ActorRef<RoomMessage>) {
+        if self.tired && !self.asleep && self.machine.is_idle() {
+            self.fall_asleep(myself);
+        }
     }
 
     /// Ends with everything durable: from here on commands are handed back,
@@ -304,27 +324,33 @@ impl State {
         }
     }
 
-    /// One timer at a time: for the machine's next wish, or for sleep.
+    /// One timer at a time: for the machine's next wish, or for sleep. While
+    /// the machine waits for something, what it waits for wakes it.
     fn set_alarm(&mut self, myself: &ActorRef<RoomMessage>) {
         let now_ms = clock::monotonic_ms();
         let idle_at = self.busy_ms + self.limits.room_idle_ms;
-        let idle = idle_at.max(now_ms + 1);
-        let next = self
-            .machine
-            .wake_ms()
-            .map_or(idle, |wake| wake.min(idle))
-            .max(now_ms);
-        if self.wake_ms.is_some_and(|set| set <= next) {
+        let idle = self.machine.is_idle().then_some(idle_at);
+        let Some(next) = self.machine.wake_ms().into_iter().chain(idle).min() else {
+            return;
+        };
+        if self.alarm.as_ref().is_some_and(|(set, _)| *set <= next) {
             return;
         }
-        self.wake_ms = Some(next);
         let room = myself.clone();
-        let wait = Duration::from_millis(next - now_ms);
-        tokio::spawn(async move {
+        let wait = Duration::from_millis(next.saturating_sub(now_ms));
+        let timer = tokio::spawn(async move {
             tokio::time::sleep(wait).await;
             // A room that ended needs no alarm.
             let _ = room.cast(RoomMessage::Tick);
         });
+        self.silence();
+        self.alarm = Some((next, timer.abort_handle()));
+    }
+
+    fn silence(&mut self) {
+        if let Some((_, timer)) = self.alarm.take() {
+            timer.abort();
+        }
     }
 }
 

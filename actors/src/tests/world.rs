@@ -26,6 +26,18 @@ use crate::rates::Rates;
 /// How long a test waits for something that must happen.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Waits until something is so.
+pub async fn until(mut is_so: impl FnMut() -> bool) {
+    let wait = async {
+        while !is_so() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait)
+        .await
+        .expect("it never came to be");
+}
+
 pub struct World {
     pub store: Memory,
     pub switch: Arc<Switch>,
