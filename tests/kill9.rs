@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::harness::account::{id_of, seq_of};
 use crate::harness::listener::{Language, Listener};
-use crate::harness::{Dice, Options, heavy, new_key};
+use crate::harness::{Dice, Options, SOON, eventually, heavy, new_key};
 use crate::history::{History, Outcome, Reader};
 use crate::irc::day;
 use crate::irc::plan::{Act, Plan};
@@ -26,6 +26,10 @@ use crate::replay::{Author, Job, Returning, Stage, entries_of_frames, judge, set
 
 /// Jobs unanswered at any time.
 const IN_FLIGHT: usize = 24;
+/// So many of them are when the server is killed.
+const IN_FLIGHT_AT_KILL: usize = 8;
+/// Joins waiting for their tick shall not take all the places; 1000 by default.
+const GATHER_MS: u64 = 20;
 /// How soon after a restart everybody must have what they missed.
 const BACK_WITHIN: Duration = Duration::from_secs(20);
 
@@ -34,7 +38,10 @@ async fn nothing_acknowledged_is_lost_under_kill9() {
     let _alone = heavy().await;
     let form = Form::chosen();
     let plan = Plan::of(&day("2006-06-01.txt").lines, form.lines);
-    let stage = Stage::set(Options::new().port_kept(), &plan, 6).await;
+    let options = Options::new()
+        .port_kept()
+        .limit("membership_gather_ms", GATHER_MS);
+    let stage = Stage::set(options, &plan, 6).await;
     let channel = stage.owner.channel().await;
     for guest in &stage.guests {
         guest
@@ -125,6 +132,8 @@ impl Form {
 #[derive(Default)]
 struct Traffic {
     enough: AtomicBool,
+    /// A kill is near: nobody keeps to the pace.
+    rush: AtomicBool,
     unanswered: AtomicUsize,
     acknowledged: AtomicUsize,
     repeats: AtomicUsize,
@@ -141,13 +150,24 @@ struct Row {
 }
 
 async fn one_kill(kill: usize, stage: &Stage, quiet: &QuietRoom, traffic: &Traffic) -> Row {
+    // Every other time it was acknowledged, and given to nobody.
+    if kill % 2 == 0 {
+        quiet.reader.goes_away().await;
+    }
     let newest = quiet.say(&format!("before kill {kill}")).await;
-    let unanswered = traffic.unanswered.load(Ordering::Relaxed);
+    traffic.rush.store(true, Ordering::Relaxed);
+    let unanswered = eventually("commands in flight", SOON, async || {
+        let unanswered = traffic.unanswered.load(Ordering::Relaxed);
+        (unanswered >= IN_FLIGHT_AT_KILL).then_some(unanswered)
+    })
+    .await;
     let acknowledged = traffic.acknowledged.load(Ordering::Relaxed);
     stage.server.kill9();
     let killed = Instant::now();
+    traffic.rush.store(false, Ordering::Relaxed);
     stage.server.restart().await;
     let ready = killed.elapsed();
+    quiet.reader.may_come_back();
     quiet.reader.reaches(newest, BACK_WITHIN).await;
     Row {
         kill,
@@ -180,7 +200,9 @@ async fn talk(
                 }
                 return;
             }
-            tick.tick().await;
+            if !traffic.rush.load(Ordering::Relaxed) {
+                tick.tick().await;
+            }
             let slot = Arc::clone(&slots).acquire_owned().await.unwrap();
             let follow =
                 matches!(step.act, Act::Say(_)).then(|| Follow::rolled(&mut dice, step.who, spoke));

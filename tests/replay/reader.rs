@@ -14,6 +14,9 @@ use crate::history::{Entry, Reader};
 /// How long it is away.
 const AWAY: Duration = Duration::from_millis(150);
 
+/// How soon it notices that it is sent away or called back.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
 /// A reader at work in a task of its own.
 pub struct Returning {
     name: String,
@@ -26,6 +29,9 @@ pub struct Returning {
 #[derive(Default)]
 struct Seen {
     entries: Vec<Entry>,
+    /// It shall be away.
+    sent_away: bool,
+    connected: bool,
     /// Connections so far.
     connections: u32,
     /// What must not happen: gaps, `resync`, `gone`.
@@ -65,6 +71,19 @@ impl Returning {
 
     pub fn connections(&self) -> u32 {
         self.seen.lock().unwrap().connections
+    }
+
+    /// Cuts the connection, and stays away until it is called back.
+    pub async fn goes_away(&self) {
+        self.seen.lock().unwrap().sent_away = true;
+        eventually("a reader that is gone", SOON, async || {
+            (!self.seen.lock().unwrap().connected).then_some(())
+        })
+        .await;
+    }
+
+    pub fn may_come_back(&self) {
+        self.seen.lock().unwrap().sent_away = false;
     }
 
     /// The newest seq it has.
@@ -111,6 +130,9 @@ async fn read(
 ) {
     let mut place = None;
     loop {
+        while seen.lock().unwrap().sent_away {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
         let cursors = place
             .iter()
             .map(|(epoch, seq)| json!({"conversation": conversation, "epoch": epoch, "seq": seq}))
@@ -119,17 +141,23 @@ async fn read(
             tokio::time::sleep(AWAY).await;
             continue;
         };
-        seen.lock().unwrap().connections += 1;
+        let before = {
+            let mut seen = seen.lock().unwrap();
+            seen.connections += 1;
+            seen.connected = true;
+            seen.entries.len()
+        };
         let until = tokio::time::Instant::now() + every;
-        let before = seen.lock().unwrap().entries.len();
+        let stays = || tokio::time::Instant::now() < until && !seen.lock().unwrap().sent_away;
         let mut taken = 0;
-        while socket.is_open() && tokio::time::Instant::now() < until {
+        while socket.is_open() && stays() {
             taken = keep(&socket, &conversation, before, taken, &seen);
-            socket.changed_within(Duration::from_millis(100)).await;
+            socket.changed_within(LOOK_AGAIN).await;
         }
         keep(&socket, &conversation, before, taken, &seen);
         place = conclude(&socket, &conversation, &seen).or(place);
         drop(socket);
+        seen.lock().unwrap().connected = false;
         tokio::time::sleep(AWAY).await;
     }
 }
