@@ -1,7 +1,7 @@
 //! A real day of a busy help channel, played by its own people.
 //!
 //! Every nick is an account with a socket; Node, Python and a reader that loses its
-//! connection every other second listen. First each line is sent after the one before
+//! connection all the time listen. First each line is sent after the one before
 //! was acknowledged: everybody has the file, once, in order. Then all send at once:
 //! everybody has one and the same order, each author's lines in theirs.
 
@@ -17,6 +17,12 @@ use crate::replay::{
     Author, Job, Returning, Stage, author_and_text, by_author, entries_of_frames, judge, said,
     settled_head,
 };
+
+/// Who joins waits for this before they speak, and hundreds join; 1000 by default.
+const GATHER_MS: u64 = 20;
+
+/// How often the shaky reader loses its connection.
+const SHAKY_EVERY: Duration = Duration::from_millis(400);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_of_june_2006_is_replayed() {
@@ -40,7 +46,8 @@ async fn replay(name: &str) {
         plan.empty_messages
     );
     let started = Instant::now();
-    let stage = Stage::set(Options::new(), &plan, 4).await;
+    let options = Options::new().limit("membership_gather_ms", GATHER_MS);
+    let stage = Stage::set(options, &plan, 4).await;
     println!("  set in {:?}", started.elapsed());
     one_after_the_other(&stage, &plan).await;
     all_at_once(&stage, &plan).await;
@@ -148,7 +155,7 @@ struct Audience {
     channel: String,
     node: Listener,
     python: Listener,
-    /// Loses its connection every other second.
+    /// Loses its connection every [`SHAKY_EVERY`].
     shaky: Returning,
     /// Never does.
     steady: Returning,
@@ -180,7 +187,7 @@ impl Audience {
                 address,
                 shaky,
                 &channel,
-                Some(Duration::from_secs(2)),
+                Some(SHAKY_EVERY),
             )
             .await,
             steady: Returning::start("steady", address, steady, &channel, None).await,
