@@ -222,13 +222,19 @@ impl Server {
 }
 
 impl Drop for Server {
+    /// **Invariant:** no input makes the server panic, whatever else a test is about.
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            let log = self.log();
+        let log = self.log();
+        let panicked = log.contains("panicked at");
+        if panicked || std::thread::panicking() {
             let tail: Vec<&str> = log.lines().rev().take(40).collect();
             eprintln!("the end of the server's log:");
             tail.iter().rev().for_each(|line| eprintln!("  {line}"));
         }
+        assert!(
+            !panicked || std::thread::panicking(),
+            "the server panicked; its log:\n{log}"
+        );
     }
 }
 
