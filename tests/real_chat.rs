@@ -182,14 +182,7 @@ impl Audience {
         Self {
             node: Listener::start(Language::Node, address, &node.access).await,
             python: Listener::start(Language::Python, address, &python.access).await,
-            shaky: Returning::start(
-                "shaky",
-                address,
-                shaky,
-                &channel,
-                Some(SHAKY_EVERY),
-            )
-            .await,
+            shaky: Returning::start("shaky", address, shaky, &channel, Some(SHAKY_EVERY)).await,
             steady: Returning::start("steady", address, steady, &channel, None).await,
             channel,
         }
