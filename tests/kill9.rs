@@ -151,7 +151,7 @@ struct Row {
 
 async fn one_kill(kill: usize, stage: &Stage, quiet: &QuietRoom, traffic: &Traffic) -> Row {
     // Every other time it was acknowledged, and given to nobody.
-    if kill % 2 == 0 {
+    if kill.is_multiple_of(2) {
         quiet.reader.goes_away().await;
     }
     let newest = quiet.say(&format!("before kill {kill}")).await;
