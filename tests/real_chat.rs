@@ -21,6 +21,8 @@ use crate::replay::{
 /// Who joins waits for this before they speak, and hundreds join; 1000 by default.
 const GATHER_MS: u64 = 20;
 
+/// When all speak at once, a thousand lines (the default) pass while one looks away.
+const RESUME_ENTRIES: u64 = 10_000;
 /// How often the shaky reader loses its connection.
 const SHAKY_EVERY: Duration = Duration::from_millis(400);
 
@@ -46,7 +48,9 @@ async fn replay(name: &str) {
         plan.empty_messages
     );
     let started = Instant::now();
-    let options = Options::new().limit("membership_gather_ms", GATHER_MS);
+    let options = Options::new()
+        .limit("membership_gather_ms", GATHER_MS)
+        .limit("resume_entries_max", RESUME_ENTRIES);
     let stage = Stage::set(options, &plan, 4).await;
     println!("  set in {:?}", started.elapsed());
     one_after_the_other(&stage, &plan).await;

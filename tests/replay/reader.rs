@@ -155,23 +155,28 @@ async fn read(
             socket.changed_within(LOOK_AGAIN).await;
         }
         keep(&socket, &conversation, before, taken, &seen);
-        place = conclude(&socket, &conversation, &seen).or(place);
+        place = conclude(&socket, &conversation, place, &seen).or(place);
         drop(socket);
         seen.lock().unwrap().connected = false;
         tokio::time::sleep(AWAY).await;
     }
 }
 
-/// Collects what was amiss on a connection; gives the cursor to come back with, which
-/// is that of the last entry kept, or where hello placed us.
-fn conclude(socket: &Socket, conversation: &str, seen: &Mutex<Seen>) -> Option<(u64, u64)> {
+/// Collects what was amiss on a connection that came from `place`; gives the cursor to
+/// come back with, which is that of the last entry kept, or where hello placed us.
+fn conclude(
+    socket: &Socket,
+    conversation: &str,
+    place: Option<(u64, u64)>,
+    seen: &Mutex<Seen>,
+) -> Option<(u64, u64)> {
     let mut seen = seen.lock().unwrap();
     let connection = seen.connections;
-    let faults = socket
-        .faults()
-        .into_iter()
-        .chain(socket.resync())
-        .chain(socket.gone());
+    let lost = ["resync", "gone"].into_iter().flat_map(|list| {
+        let lost = socket.hello[list].as_array().into_iter().flatten();
+        lost.map(move |lost| format!("{list}: {lost}, from {place:?}"))
+    });
+    let faults = socket.faults().into_iter().chain(lost);
     let faults = faults.map(|fault| format!("connection {connection}: {fault}"));
     seen.faults.extend(faults);
     let last = seen.entries.last().map(|entry| (entry.epoch, entry.seq));
