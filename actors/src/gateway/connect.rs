@@ -32,6 +32,21 @@ pub struct Permit {
     _node: OwnedSemaphorePermit,
 }
 
+#[cfg(test)]
+impl Permit {
+    /// One that weighs on nothing.
+    pub(crate) fn weightless() -> Self {
+        let one = || Arc::new(Semaphore::new(1)).try_acquire_owned();
+        let (Ok(session), Ok(node)) = (one(), one()) else {
+            unreachable!("there is one")
+        };
+        Self {
+            _session: session,
+            _node: node,
+        }
+    }
+}
+
 struct SessionWatch(ActorRef<SessionMessage>);
 
 impl Watch for SessionWatch {

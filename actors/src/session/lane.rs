@@ -13,8 +13,11 @@ use crate::gateway::Permit;
 
 /// A command that waits for its answer.
 pub(super) struct Pending {
-    /// Its number in this session and conversation, from 1.
+    /// Its name in this lane.
     pub number: u64,
+    /// Its place among what was sent to the room, from 1: what is refused
+    /// on the way leaves no hole.
+    place: Option<u64>,
     /// Whom to answer; absent: only failures are told.
     pub re: Option<FrameId>,
     /// Its idempotency key.
@@ -48,6 +51,7 @@ pub(super) enum Stage {
 #[derive(Default)]
 pub(super) struct Lane {
     numbers: u64,
+    places: u64,
     queue: VecDeque<Pending>,
 }
 
@@ -65,6 +69,7 @@ impl Lane {
         let stage = prepared.map_or(Stage::Preparing, |it| Stage::Ready(Box::new(it)));
         self.queue.push_back(Pending {
             number: self.numbers,
+            place: None,
             re,
             key,
             kind,
@@ -111,24 +116,29 @@ impl Lane {
         self.queue.remove(at)
     }
 
-    /// What may go to the room now, in order: everything ready in front of
-    /// the first that is not. `session` names the connection.
-    pub fn sendable(&mut self, session: u64) -> Vec<Submission> {
-        let Some(oldest) = self.queue.front().map(|pending| pending.number) else {
-            return Vec::new();
-        };
+    /// What may go to the room now, by name and in order: everything ready
+    /// in front of the first that is not. `session` names the connection.
+    pub fn sendable(&mut self, session: u64) -> Vec<(u64, Submission)> {
         let mut sendable = Vec::new();
+        let mut oldest = None;
         for pending in &mut self.queue {
             match std::mem::replace(&mut pending.stage, Stage::Preparing) {
                 Stage::Preparing => break,
-                Stage::Sent(submission) => pending.stage = Stage::Sent(submission),
+                Stage::Sent(submission) => {
+                    oldest = oldest.or(pending.place);
+                    pending.stage = Stage::Sent(submission);
+                }
                 Stage::Ready(mut submission) => {
+                    let place = *pending.place.get_or_insert_with(|| {
+                        self.places += 1;
+                        self.places
+                    });
                     submission.order = Some(Order {
                         session,
-                        number: pending.number,
-                        oldest,
+                        number: place,
+                        oldest: *oldest.get_or_insert(place),
                     });
-                    sendable.push((*submission).clone());
+                    sendable.push((pending.number, (*submission).clone()));
                     pending.stage = Stage::Sent(submission);
                 }
             }
@@ -145,5 +155,69 @@ impl Lane {
         self.queue
             .iter_mut()
             .find(|pending| pending.number == number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fanfare_engine::room::Resolved;
+    use fanfare_engine::secret::Fingerprint;
+    use fanfare_protocol::UserId;
+    use fanfare_protocol::command::Command;
+
+    use super::*;
+
+    fn submission() -> Submission {
+        Submission {
+            ticket: 0,
+            caller: UserId::from_bytes([1; 16]),
+            command: Command::Join,
+            key: None,
+            key_print: None,
+            request: Fingerprint([0; 16]),
+            resolved: Resolved::default(),
+            order: None,
+        }
+    }
+
+    fn push(lane: &mut Lane, prepared: Option<Submission>) -> u64 {
+        lane.push(None, None, Answering::Room, prepared, Permit::weightless())
+    }
+
+    /// Name, place, oldest place.
+    fn sent(lane: &mut Lane) -> Vec<(u64, u64, u64)> {
+        let sendable = lane.sendable(9).into_iter();
+        let order = |submission: Submission| submission.order.unwrap();
+        sendable
+            .map(|(name, it)| (name, order(it.clone()).number, order(it).oldest))
+            .collect()
+    }
+
+    #[test]
+    fn a_command_refused_on_its_way_leaves_no_hole_in_the_order() {
+        let mut lane = Lane::default();
+        let first = push(&mut lane, Some(submission()));
+        let refused = push(&mut lane, None);
+        let last = push(&mut lane, Some(submission()));
+        assert_eq!(sent(&mut lane), [(first, 1, 1)]);
+        assert!(
+            lane.prepared(refused, Err(Refusal::unavailable("no")))
+                .is_some()
+        );
+        assert_eq!(sent(&mut lane), [(last, 2, 1)]);
+        // Given back, it keeps its place.
+        assert!(lane.take(first).is_some());
+        lane.handed_back(last);
+        assert_eq!(sent(&mut lane), [(last, 2, 2)]);
+    }
+
+    #[test]
+    fn what_is_being_prepared_holds_back_what_is_behind_it() {
+        let mut lane = Lane::default();
+        let slow = push(&mut lane, None);
+        let quick = push(&mut lane, Some(submission()));
+        assert_eq!(sent(&mut lane), []);
+        assert!(lane.prepared(slow, Ok(submission())).is_none());
+        assert_eq!(sent(&mut lane), [(slow, 1, 1), (quick, 2, 1)]);
     }
 }

@@ -50,6 +50,8 @@ impl Room {
             out.push(Output::HandBack(asked.ticket));
             return;
         }
+        // Also what is refused here: it was seen, nobody must wait for it.
+        self.note_order(asked.order);
         if self.phase == Phase::Stalled {
             let refusal = Refusal::unavailable("an earlier write is not yet settled");
             out.push(Output::Answer(asked.ticket, Err(refusal)));
@@ -64,7 +66,6 @@ impl Room {
             ));
             return;
         }
-        self.note_order(asked.order);
         if self.phase == Phase::Loading {
             self.parked.push(asked, Needs::default());
         } else {

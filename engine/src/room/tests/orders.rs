@@ -83,6 +83,22 @@ fn what_is_refused_does_not_stand_in_the_way() {
 }
 
 #[test]
+fn what_an_overloaded_room_refuses_is_no_missing_predecessor() {
+    let limits = Limits {
+        room_waiting_max: 1,
+        ..Limits::default()
+    };
+    let mut world = World::unloaded(limits);
+    world.ask(ALICE, group(&[BOB]));
+    let refused = world.ask_with(BOB, send("too much"), ordered(1, 1, 1));
+    let behind = world.ask_with(BOB, send("as well"), ordered(1, 2, 1));
+    assert!(world.handed_back.is_empty());
+    for ticket in [refused, behind] {
+        assert_eq!(world.refusal(ticket), Some(Code::Overloaded));
+    }
+}
+
+#[test]
 fn sessions_that_wait_for_nothing_are_forgotten() {
     let mut world = World::group();
     let in_flight = world.ask_with(ALICE, send("open"), ordered(0, 1, 1));
