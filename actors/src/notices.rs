@@ -38,7 +38,7 @@ impl Listener for Notices {
                         seq: log.seq,
                     };
                     // A session that ended needs it no more.
-                    let _ = present.actor.cast(SessionMessage::Added(cursor, 0));
+                    let _ = present.actor.cast(SessionMessage::Added(cursor));
                 }
             }
             match &entry.body {

@@ -86,6 +86,13 @@ impl Relays {
         answer.await.ok().flatten()
     }
 
+    /// Makes the relay of a conversation die with everything that is sent to
+    /// it until the given word.
+    #[cfg(test)]
+    pub(crate) fn kill(&self, conversation: ConversationId, word: std::sync::mpsc::Receiver<()>) {
+        self.tell(conversation, RelayMessage::Die(word));
+    }
+
     fn at(&self, conversation: ConversationId) -> usize {
         usize::try_from(self.0.hasher.hash_one(conversation)).unwrap_or(0) % RELAYS
     }
@@ -110,8 +117,9 @@ impl Source for Relays {
         self.tell(conversation, RelayMessage::Fetch(shard, conversation, page));
     }
 
-    fn refollow(&self, shard: usize, conversation: ConversationId) {
-        self.tell(conversation, RelayMessage::Refollow(shard, conversation));
+    fn refollow(&self, shard: usize, conversation: ConversationId, head: u64) {
+        let message = RelayMessage::Refollow(shard, conversation, head);
+        self.tell(conversation, message);
     }
 
     fn idle(&self, shard: usize, conversation: ConversationId, hold: u64) {

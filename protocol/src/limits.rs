@@ -357,11 +357,8 @@ pub const HAND_BACK_MS: u64 = 20;
 pub const FRAME_STRIKES_MAX: usize = 100;
 /// Pause before a cursor is placed again whose owner was changing.
 pub const LATER_MS: u64 = 500;
-/// Pause before a new membership is subscribed while an older subscription
-/// is still being written to its end.
-pub const ADDED_AGAIN_MS: u64 = 100;
-/// How often.
-pub const ADDED_TRIES_MAX: u8 = 100;
+/// Places of pages in a shard before those that are gone are swept out.
+pub const PAGES_SWEPT_MIN: usize = 1024;
 /// Fan-out shards of one node (a relay keeps one bit for each).
 pub const SHARDS_MAX: usize = 64;
 /// Bytes read from a socket at once, into a buffer per thread.

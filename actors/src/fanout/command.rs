@@ -47,6 +47,18 @@ pub struct Frames {
     pub evicted: Vec<u64>,
 }
 
+/// Where a held subscription starts when it is released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Start {
+    /// Conversation.
+    pub conversation: ConversationId,
+    /// The first entry to write is the one behind this.
+    pub seq: u64,
+    /// The entry that made its user a member: what ended before it ended an
+    /// earlier membership.
+    pub joined_seq: u64,
+}
+
 /// How a socket is closed.
 #[derive(Debug, Clone)]
 pub struct Close {
@@ -99,7 +111,7 @@ pub(super) enum Command {
     Release {
         id: SocketId,
         frame: Option<Bytes>,
-        from: Vec<(ConversationId, u64)>,
+        from: Vec<Start>,
     },
     Unsubscribe {
         id: SocketId,
@@ -346,7 +358,7 @@ impl SocketHandle {
 
     /// Queues a frame, then releases subscriptions, each from behind the
     /// given seq: what the frame says is true of what follows it.
-    pub fn release(&self, frame: Option<Bytes>, from: Vec<(ConversationId, u64)>) {
+    pub fn release(&self, frame: Option<Bytes>, from: Vec<Start>) {
         let bytes = frame.as_ref().map_or(0, Bytes::len);
         self.line.backlog_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.shard.send(Command::Release {

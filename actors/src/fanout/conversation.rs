@@ -21,7 +21,7 @@ pub(super) struct Row {
     ring_first: u64,
     ring_bytes: usize,
     pages: HashMap<u64, Arc<Vec<Bytes>>>,
-    waiting: HashMap<u64, Vec<u64>>,
+    waiting: HashMap<u64, HashSet<u64>>,
 }
 
 /// The page of a seq: 64 aligned seqs, from 0.
@@ -30,6 +30,14 @@ pub(super) fn page_of(seq: u64) -> u64 {
 }
 
 impl Row {
+    /// A conversation of which everything up to `head` is known.
+    pub fn at(head: u64) -> Self {
+        Self {
+            head,
+            ..Self::default()
+        }
+    }
+
     /// Takes new frames behind the head; returns bytes added less dropped.
     /// A gap empties the ring: who lags reads pages.
     pub fn extend(&mut self, first_seq: u64, frames: &[Bytes], bytes_max: usize) -> isize {
@@ -70,12 +78,13 @@ impl Row {
     /// asked for.
     pub fn wait_for(&mut self, page: u64, socket: u64) -> bool {
         let waiting = self.waiting.entry(page).or_default();
-        waiting.push(socket);
-        waiting.len() == 1
+        let first = waiting.is_empty();
+        waiting.insert(socket);
+        first
     }
 
     /// A page arrived: who waited for it, and the bytes it adds.
-    pub fn take_page(&mut self, page: u64, frames: Arc<Vec<Bytes>>) -> (Vec<u64>, isize) {
+    pub fn take_page(&mut self, page: u64, frames: Arc<Vec<Bytes>>) -> (HashSet<u64>, isize) {
         let added: usize = frames.iter().map(Bytes::len).sum();
         let old = self.pages.insert(page, frames);
         let dropped: usize = old.iter().flat_map(|old| old.iter()).map(Bytes::len).sum();
@@ -84,8 +93,21 @@ impl Row {
     }
 
     /// A page could not be had: who waited for it.
-    pub fn fail_page(&mut self, page: u64) -> Vec<u64> {
+    pub fn fail_page(&mut self, page: u64) -> HashSet<u64> {
         self.waiting.remove(&page).unwrap_or_default()
+    }
+
+    /// Nobody is going to bring what was asked for: who waited for it.
+    pub fn fail_pages(&mut self) -> HashSet<u64> {
+        self.waiting
+            .drain()
+            .flat_map(|(_, waited)| waited)
+            .collect()
+    }
+
+    /// Whether a page is held.
+    pub fn has_page(&self, page: u64) -> bool {
+        self.pages.contains_key(&page)
     }
 
     /// Forgets a page; returns the bytes it had.

@@ -12,9 +12,11 @@ mod framing;
 mod shard;
 mod socket;
 mod subscriptions;
+#[cfg(test)]
+mod tests;
 mod wire;
 
-pub use command::{Close, Fanout, Frames, ShardHandle, SocketHandle, SocketId, Watch};
+pub use command::{Close, Fanout, Frames, ShardHandle, SocketHandle, SocketId, Start, Watch};
 pub use framing::{close_frame, ping_frame, pong_frame, text_frame};
 pub use shard::Source;
 pub use wire::Wire;

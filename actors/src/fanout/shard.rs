@@ -23,8 +23,9 @@ use crate::clock::monotonic_ms;
 pub trait Source: Send + Sync {
     /// A page is wanted; it arrives at [`ShardHandle::page`].
     fn fetch(&self, shard: usize, conversation: ConversationId, page: u64);
-    /// The relay of a subscribed conversation is a new one.
-    fn refollow(&self, shard: usize, conversation: ConversationId);
+    /// The relay of a subscribed conversation is a new one; the shard has
+    /// had everything up to `head`.
+    fn refollow(&self, shard: usize, conversation: ConversationId, head: u64);
     /// Nobody on this shard is subscribed any more.
     /// `hold` is the number of the newest hold it knows.
     fn idle(&self, shard: usize, conversation: ConversationId, hold: u64);
@@ -41,9 +42,16 @@ pub(super) struct Shard {
     pub(super) writable: Arc<Writable>,
     /// Pages in order of arrival, for the budget.
     pub(super) pages: VecDeque<(ConversationId, u64)>,
+    /// Their number when they were swept.
+    pub(super) pages_swept: usize,
     pub(super) held_bytes: isize,
     pub(super) bytes_max: isize,
+    /// Every socket is closed like this, those to come as well.
+    draining: Option<Draining>,
 }
+
+/// The frame that a socket gets last, and how it is closed.
+type Draining = (Box<dyn Fn() -> Bytes + Send>, Close);
 
 impl Fanout {
     /// Starts `shards` tasks (at most 64) that get pages from `source`.
@@ -78,6 +86,8 @@ impl Fanout {
                 dirty: VecDeque::new(),
                 writable: Arc::default(),
                 pages: VecDeque::new(),
+                pages_swept: 0,
+                draining: None,
                 held_bytes: 0,
                 bytes_max: isize::try_from(bytes_max).unwrap_or(isize::MAX),
             };
@@ -184,17 +194,35 @@ impl Shard {
                 frame,
             } => self.signal(conversation, &frame),
             Command::Refollow(belongs) => {
-                for conversation in self.rows.keys().filter(|it| belongs(**it)) {
-                    self.source.refollow(self.at, *conversation);
-                }
+                self.refollow(&*belongs);
             }
             Command::CloseAll { close, reconnect } => {
+                self.draining = Some((reconnect, close));
                 let serials: Vec<u64> = self.sockets.keys().copied().collect();
                 for serial in serials {
-                    self.control_own(serial, reconnect());
-                    self.close(serial, &close, true);
+                    self.send_away(serial);
                 }
             }
+        }
+    }
+
+    /// A new relay has taken over: it knows nothing of what was asked.
+    fn refollow(&mut self, belongs: &dyn Fn(ConversationId) -> bool) {
+        let mut waiting = Vec::new();
+        for (conversation, row) in self.rows.iter_mut().filter(|it| belongs(*it.0)) {
+            self.source.refollow(self.at, *conversation, row.head);
+            waiting.push((*conversation, row.fail_pages()));
+        }
+        for (conversation, waited) in waiting {
+            self.wake(conversation, &waited);
+        }
+    }
+
+    fn send_away(&mut self, serial: u64) {
+        if let Some((reconnect, close)) = &self.draining {
+            let (frame, close) = (reconnect(), close.clone());
+            self.control_own(serial, frame);
+            self.close(serial, &close, true);
         }
     }
 
@@ -234,6 +262,7 @@ impl Shard {
                 closing: None,
             },
         );
+        self.send_away(id.serial);
     }
 
     /// A frame whose bytes its sender has counted already.

@@ -14,12 +14,17 @@ use super::command::{Line, Watch};
 use super::wire::Wire;
 
 /// A subscription: one cursor.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Subscription {
     /// Next seq to write.
     pub next_seq: u64,
     /// Last seq to write: the entry that removed the user.
     pub end_seq: Option<u64>,
+    /// The entry that made the user a member.
+    pub joined_seq: u64,
+    /// While it is held: entries that removed the user, perhaps before this
+    /// membership began.
+    pub removals: Vec<u64>,
     /// Registered, not yet released: nothing is written.
     pub held: bool,
     /// Counted in the conversation's `behind`.
@@ -59,6 +64,17 @@ pub(super) struct Closing {
     pub deadline_ms: u64,
     /// The close frame is out, the writing side ended.
     pub finished: bool,
+}
+
+impl Subscription {
+    /// An entry removed the user.
+    pub fn removed_at(&mut self, seq: u64) {
+        if self.held {
+            self.removals.push(seq);
+        } else if seq > self.joined_seq {
+            self.end_seq = Some(self.end_seq.map_or(seq, |end| end.min(seq)));
+        }
+    }
 }
 
 impl Socket {

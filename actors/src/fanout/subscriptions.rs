@@ -1,11 +1,14 @@
 //! Subscriptions of one shard: cursors that are held, released, moved, ended.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use fanfare_protocol::ConversationId;
+use fanfare_protocol::limits::PAGES_SWEPT_MIN;
 
-use super::command::Frames;
+use super::command::{Frames, Start};
+use super::conversation::Row;
 use super::shard::Shard;
 use super::socket::Subscription;
 
@@ -27,8 +30,11 @@ impl Shard {
             }
             return;
         };
-        let row = self.rows.entry(conversation).or_default();
-        row.head = row.head.max(head);
+        // A row that is there moves by its entries only: they say who ends.
+        let row = self
+            .rows
+            .entry(conversation)
+            .or_insert_with(|| Row::at(head));
         row.hold = number;
         row.subscribers.insert(serial);
         let old = socket.subscriptions.insert(
@@ -46,16 +52,12 @@ impl Shard {
         }
     }
 
-    pub(super) fn release(
-        &mut self,
-        serial: u64,
-        frame: Option<Bytes>,
-        from: Vec<(ConversationId, u64)>,
-    ) {
+    pub(super) fn release(&mut self, serial: u64, frame: Option<Bytes>, from: Vec<Start>) {
         if let Some(frame) = frame {
             self.control(serial, frame);
         }
-        for (conversation, seq) in from {
+        for start in from {
+            let conversation = start.conversation;
             let Some(socket) = self.sockets.get_mut(&serial) else {
                 return;
             };
@@ -66,14 +68,18 @@ impl Shard {
                 continue;
             };
             subscription.held = false;
-            subscription.next_seq = seq + 1;
+            subscription.next_seq = start.seq.saturating_add(1);
+            subscription.joined_seq = start.joined_seq;
+            for seq in std::mem::take(&mut subscription.removals) {
+                subscription.removed_at(seq);
+            }
             if subscription
                 .end_seq
                 .is_some_and(|end| subscription.next_seq > end)
             {
                 socket.watch.ended(conversation);
                 self.unsubscribe(serial, conversation);
-            } else if subscription.next_seq <= row.head {
+            } else if subscription.next_seq <= row.head && !subscription.behind {
                 subscription.behind = true;
                 row.behind += 1;
                 socket.list(conversation);
@@ -112,10 +118,11 @@ impl Shard {
         let Some(row) = self.rows.get_mut(&frames.conversation) else {
             return;
         };
+        self.held_bytes += row.extend(frames.first_seq, &frames.frames, self.limits.ring_bytes_max);
+        // What is deleted may stand among these frames themselves.
         if !frames.evicted.is_empty() {
             self.held_bytes -= row.evict(&frames.evicted).cast_signed();
         }
-        self.held_bytes += row.extend(frames.first_seq, &frames.frames, self.limits.ring_bytes_max);
         for (seq, users) in &frames.ends {
             for serial in &row.subscribers {
                 let Some(socket) = self.sockets.get_mut(serial) else {
@@ -128,8 +135,7 @@ impl Shard {
                 };
                 let subscription = socket.subscriptions.get_mut(&frames.conversation);
                 if let Some(subscription) = subscription.filter(|_| gone) {
-                    subscription.end_seq =
-                        Some(subscription.end_seq.map_or(*seq, |end| end.min(*seq)));
+                    subscription.removed_at(*seq);
                 }
             }
         }
@@ -189,9 +195,24 @@ impl Shard {
         self.pages.push_back((conversation, page));
         self.wake(conversation, &waited);
         self.keep_budget();
+        self.sweep_pages();
     }
 
-    pub(super) fn wake(&mut self, conversation: ConversationId, sockets: &[u64]) {
+    /// Forgets the places of pages that are gone or stand there twice, when
+    /// they may be half of all.
+    fn sweep_pages(&mut self) {
+        if self.pages.len() < PAGES_SWEPT_MIN.max(2 * self.pages_swept) {
+            return;
+        }
+        let (rows, mut seen) = (&self.rows, HashSet::new());
+        self.pages.retain(|place| {
+            let there = rows.get(&place.0).is_some_and(|row| row.has_page(place.1));
+            there && seen.insert(*place)
+        });
+        self.pages_swept = self.pages.len();
+    }
+
+    pub(super) fn wake(&mut self, conversation: ConversationId, sockets: &HashSet<u64>) {
         for serial in sockets {
             if let Some(socket) = self.sockets.get_mut(serial) {
                 socket.list(conversation);
@@ -208,14 +229,6 @@ impl Shard {
             if let Some(row) = self.rows.get_mut(&conversation) {
                 self.held_bytes -= row.drop_page(page).cast_signed();
             }
-        }
-        // Pages of conversations nobody follows any more need no place.
-        while self
-            .pages
-            .front()
-            .is_some_and(|(known, _)| !self.rows.contains_key(known))
-        {
-            self.pages.pop_front();
         }
     }
 

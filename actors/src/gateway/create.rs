@@ -72,7 +72,7 @@ impl Gateway {
         self.begin(id, &intent).await?;
         let existed = repeated || taken;
         self.settle(&intent, id).await;
-        let conversation = self.conversation(creator, id).await?;
+        let conversation = self.changed_conversation(creator, id).await?;
         Ok(CreatedConversation {
             conversation,
             existed,

@@ -171,16 +171,17 @@ impl Gateway {
     }
 
     async fn visible_row(&self, reader: UserId, id: MessageId) -> Result<LogRow, Refusal> {
-        let member = self.readable(reader, id.conversation).await?;
+        self.readable(reader, id.conversation).await?;
         let head = self.parts.directory.head(id.conversation).await?;
         let no_such = || Refusal::not_found("message");
-        let published = head.is_some_and(|head| id.seq <= head.seq);
-        if !published || id.seq < member.from_seq {
+        if head.is_none_or(|head| id.seq > head.seq) {
             return Err(no_such());
         }
-        let row = self
-            .row(id.conversation, id.seq)
-            .await?
+        let row = self.row(id.conversation, id.seq).await?;
+        // Membership is read after the row, as for pages.
+        let member = self.readable(reader, id.conversation).await?;
+        let row = row
+            .filter(|row| row.seq >= member.from_seq)
             .ok_or_else(no_such)?;
         let message = row.entry().map_err(damaged)?.body.is_message();
         if row.epoch != id.epoch || !message {

@@ -11,7 +11,7 @@ use fanfare_protocol::conversation::{Conversation, Kind, Me};
 use fanfare_protocol::limits::SCAN_ROWS;
 use fanfare_protocol::message::Message;
 use fanfare_protocol::participant::Participant;
-use fanfare_protocol::{ConversationId, Refusal, Timestamp, UserId};
+use fanfare_protocol::{Code, ConversationId, Refusal, Timestamp, UserId};
 
 use super::Gateway;
 use super::history::{as_message, standing_of};
@@ -53,6 +53,23 @@ impl Gateway {
         let head = self.parts.directory.head(id).await?;
         let head = head.ok_or_else(|| Refusal::not_found("conversation"))?;
         self.view(user, id, meta, member, &head).await
+    }
+
+    /// A conversation whose change was just accepted: whatever fails now,
+    /// that has happened.
+    ///
+    /// # Errors
+    /// As [`Self::conversation`], but `outcome_unknown` for `unavailable`.
+    pub async fn changed_conversation(
+        &self,
+        user: UserId,
+        id: ConversationId,
+    ) -> Result<Conversation, Refusal> {
+        let seen = self.conversation(user, id).await;
+        seen.map_err(|refusal| match refusal.code {
+            Code::Unavailable => Refusal::outcome_unknown(),
+            _ => refusal,
+        })
     }
 
     /// A channel by its slug.
@@ -287,7 +304,7 @@ impl Gateway {
                 from_seq: member.from_seq,
                 muted_until: None,
             });
-            seen.last_message = self.last_message(user, id, &member, head).await?;
+            seen.last_message = self.last_message(user, id, head).await?;
         }
         Ok(seen)
     }
@@ -296,16 +313,19 @@ impl Gateway {
         &self,
         user: UserId,
         id: ConversationId,
-        member: &MemberRow,
         head: &HeadRow,
     ) -> Result<Option<Message>, Refusal> {
         if head.mno == 0 {
             return Ok(None);
         }
         let (rows, _) = self.downward(id, head.seq, 1).await?;
-        match rows.last() {
-            Some(row) if row.seq >= member.from_seq => as_message(row, user).map(Some),
-            Some(_) | None => Ok(None),
+        // Membership is read after the row: whoever was removed meanwhile
+        // does not see what came later.
+        let member = self.parts.members.member(id, user).await?;
+        let from = member.filter(MemberRow::is_active).map(|row| row.from_seq);
+        match (rows.last(), from) {
+            (Some(row), Some(from)) if row.seq >= from => as_message(row, user).map(Some),
+            _ => Ok(None),
         }
     }
 

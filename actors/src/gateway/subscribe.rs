@@ -14,7 +14,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 
 use super::Gateway;
-use crate::fanout::SocketHandle;
+use crate::fanout::{SocketHandle, Start};
 
 /// Held subscriptions and what to say about them; they flow once released.
 #[derive(Debug, Default)]
@@ -22,12 +22,12 @@ pub struct Placement {
     /// For the reply.
     pub placed: Placed,
     /// For [`SocketHandle::release`].
-    pub from: Vec<(ConversationId, u64)>,
+    pub from: Vec<Start>,
 }
 
 enum One {
-    Subscribed(Cursor),
-    Resync(Cursor),
+    Subscribed(Cursor, Start),
+    Resync(Cursor, Start),
     Gone(Gone),
     Later(ConversationId),
 }
@@ -47,13 +47,13 @@ impl Gateway {
         while let Some(one) = ones.next().await {
             let placed = &mut placement.placed;
             match one {
-                One::Subscribed(cursor) => {
+                One::Subscribed(cursor, start) => {
                     placed.subscribed.push(cursor);
-                    placement.from.push((cursor.conversation, cursor.seq));
+                    placement.from.push(start);
                 }
-                One::Resync(cursor) => {
+                One::Resync(cursor, start) => {
                     placed.resync.push(cursor);
-                    placement.from.push((cursor.conversation, cursor.seq));
+                    placement.from.push(start);
                 }
                 One::Gone(gone) => placed.gone.push(gone),
                 One::Later(conversation) => placed.later.push(conversation),
@@ -123,23 +123,24 @@ impl Gateway {
             epoch: wish.epoch,
             seq: wish.seq,
         };
-        Ok(match place(wish, view, from_seq, entries_max) {
-            Placed1::From(seq) => {
-                let epoch = self.epoch_of(conversation, seq, &view).await?;
-                One::Subscribed(Cursor {
-                    conversation,
-                    epoch,
-                    seq,
-                })
-            }
-            Placed1::Resync(seq) => {
-                let epoch = self.epoch_of(conversation, seq, &view).await?;
-                One::Resync(Cursor {
-                    conversation,
-                    epoch,
-                    seq,
-                })
-            }
+        let (seq, resync) = match place(wish, view, from_seq, entries_max) {
+            Placed1::From(seq) => (seq, false),
+            Placed1::Resync(seq) => (seq, true),
+        };
+        let cursor = Cursor {
+            conversation,
+            epoch: self.epoch_of(conversation, seq, &view).await?,
+            seq,
+        };
+        let start = Start {
+            conversation,
+            seq,
+            joined_seq: member.joined_seq,
+        };
+        Ok(if resync {
+            One::Resync(cursor, start)
+        } else {
+            One::Subscribed(cursor, start)
         })
     }
 

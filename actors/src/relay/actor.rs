@@ -10,11 +10,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use fanfare_engine::port::{Log, StoreError};
 use fanfare_engine::room::Published;
 use fanfare_engine::row::LogRow;
+use fanfare_protocol::limits::LATER_MS;
 use fanfare_protocol::{ConversationId, Limits};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::{Semaphore, oneshot};
@@ -41,8 +43,11 @@ pub enum RelayMessage {
     /// Registers a held subscription; answers how far the log is, or `None`
     /// when the owner cannot say at present.
     Hold(SocketId, ConversationId, oneshot::Sender<Option<Head>>),
-    /// A shard has subscribers of a relay that failed.
-    Refollow(usize, ConversationId),
+    /// A shard has subscribers of a relay that failed, who have had
+    /// everything up to this seq.
+    Refollow(usize, ConversationId, u64),
+    /// Ask the owner once more.
+    Follow(ConversationId),
     /// A shard has no subscriber any more; its newest hold had this number.
     Idle(usize, ConversationId, u64),
     /// A shard wants a page behind its ring.
@@ -55,6 +60,9 @@ pub enum RelayMessage {
     Unknown(ConversationId),
     /// A fleeting frame.
     Signal(ConversationId, Bytes),
+    /// Waits for a word, then panics, to test that nothing is lost with it.
+    #[cfg(test)]
+    Die(std::sync::mpsc::Receiver<()>),
     /// Missing entries were read, up to a head.
     Pulled(ConversationId, Head, Result<Vec<LogRow>, StoreError>),
     /// A page was read, under the row's generation at the time.
@@ -91,6 +99,8 @@ pub(super) struct Row {
     pub(super) head: Option<Head>,
     /// Shards with subscribers, one bit each.
     pub(super) shards: u64,
+    /// What shards of a relay that failed have had, before the owner answered.
+    pub(super) had: Option<u64>,
     /// A pull is under way.
     pub(super) pulling: bool,
     /// How far the owner says the log is.
@@ -180,8 +190,8 @@ impl Actor for Relay {
             RelayMessage::Hold(socket, conversation, answer) => {
                 state.hold(&myself, socket, conversation, answer);
             }
-            RelayMessage::Refollow(shard, conversation) => {
-                state.refollow(&myself, shard, conversation);
+            RelayMessage::Refollow(shard, conversation, head) => {
+                state.refollow(&myself, shard, conversation, head);
             }
             RelayMessage::Idle(shard, conversation, hold) => {
                 state.idle(shard, conversation, hold);
@@ -196,11 +206,17 @@ impl Actor for Relay {
                 state.published(&myself, &published);
             }
             RelayMessage::Head(head) => state.head(&myself, head),
-            RelayMessage::Unknown(conversation) => state.unknown(conversation),
+            RelayMessage::Unknown(conversation) => state.unknown(&myself, conversation),
+            RelayMessage::Follow(conversation) => state.follow_again(&myself, conversation),
             RelayMessage::Signal(conversation, frame) => {
                 for shard in state.shards_of(conversation) {
                     shard.signal(conversation, frame.clone());
                 }
+            }
+            #[cfg(test)]
+            RelayMessage::Die(word) => {
+                let _ = word.recv();
+                panic!("a relay dies, as a test asked");
             }
             RelayMessage::Pulled(conversation, target, rows) => {
                 state.pulled(&myself, conversation, target, rows);
@@ -231,17 +247,34 @@ impl State {
         }
     }
 
-    /// Takes over from a relay that failed: the head that answers makes the
-    /// shard pull what it missed.
+    /// Takes over from a relay that failed: what its shards have not had is
+    /// pulled and handed on, because entries say who ends and what is gone.
     fn refollow(
         &mut self,
         myself: &ActorRef<RelayMessage>,
         shard: usize,
         conversation: ConversationId,
+        had: u64,
     ) {
         let known = self.rows.contains_key(&conversation);
-        self.rows.entry(conversation).or_default().shards |= 1 << shard;
+        let row = self.rows.entry(conversation).or_default();
+        row.shards |= 1 << shard;
+        match row.head {
+            None => row.had = Some(row.had.map_or(had, |other| other.min(had))),
+            Some(head) if had < head.seq => {
+                row.head = Some(Head { seq: had, ..head });
+                self.pull(myself, head, Duration::ZERO);
+            }
+            Some(_) => {}
+        }
         if !known {
+            self.owner.follow(conversation, self.follower(myself));
+        }
+    }
+
+    fn follow_again(&mut self, myself: &ActorRef<RelayMessage>, conversation: ConversationId) {
+        let row = self.rows.get(&conversation);
+        if row.is_some_and(|row| row.head.is_none()) {
             self.owner.follow(conversation, self.follower(myself));
         }
     }
@@ -272,16 +305,26 @@ impl State {
         }
     }
 
-    fn unknown(&mut self, conversation: ConversationId) {
+    fn unknown(&mut self, myself: &ActorRef<RelayMessage>, conversation: ConversationId) {
         let Some(row) = self.rows.get_mut(&conversation) else {
             return;
         };
         for (_, answer) in std::mem::take(&mut row.waiting) {
             let _ = answer.send(None);
         }
-        if row.head.is_none() {
+        if row.head.is_some() {
+            return;
+        }
+        if row.shards == 0 {
             self.rows.remove(&conversation);
             self.owner.unfollow(conversation);
+        } else {
+            // Shards of a relay that failed have subscribers: ask again.
+            let relay = myself.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(LATER_MS)).await;
+                tell(&relay, RelayMessage::Follow(conversation));
+            });
         }
     }
 

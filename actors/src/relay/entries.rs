@@ -25,7 +25,6 @@ impl State {
         let Some(row) = self.rows.get_mut(&conversation) else {
             return;
         };
-        let Some(head) = row.head else { return };
         let Some((first, last)) = published.rows.first().zip(published.rows.last()) else {
             return;
         };
@@ -34,8 +33,13 @@ impl State {
             epoch: last.row.epoch,
             seq: last.row.seq,
         };
+        let Some(head) = row.head else {
+            // The first head, on its way, may be older: pulled when it comes.
+            row.target = Some(newest);
+            return;
+        };
         if first.row.seq > head.seq + 1 || row.pulling {
-            self.pull(myself, newest);
+            self.pull(myself, newest, Duration::ZERO);
             return;
         }
         let new: Vec<&PublishedRow> = published
@@ -53,13 +57,16 @@ impl State {
         };
         match row.head {
             None => {
-                row.head = Some(head);
+                let had = row.had.take().map_or(head.seq, |had| had.min(head.seq));
+                let target = row.target.filter(|target| target.seq > head.seq);
+                row.head = Some(Head { seq: had, ..head });
                 self.answer_waiting(head.conversation);
-                for shard in self.shards_of(head.conversation) {
-                    shard.head(head.conversation, head.seq);
+                let target = target.unwrap_or(head);
+                if target.seq > had {
+                    self.pull(myself, target, Duration::ZERO);
                 }
             }
-            Some(known) if head.seq > known.seq => self.pull(myself, head),
+            Some(known) if head.seq > known.seq => self.pull(myself, head, Duration::ZERO),
             // What a shard dropped it learns from the repeated head.
             Some(known) if head.seq == known.seq => {
                 for shard in self.shards_of(head.conversation) {
@@ -70,8 +77,9 @@ impl State {
         }
     }
 
-    /// Reads what is missing up to `target`, once for everybody.
-    fn pull(&mut self, myself: &ActorRef<RelayMessage>, target: Head) {
+    /// Reads what is missing up to `target`, once for everybody, after a
+    /// pause if the last time brought nothing.
+    pub(super) fn pull(&mut self, myself: &ActorRef<RelayMessage>, target: Head, pause: Duration) {
         let Some(row) = self.rows.get_mut(&target.conversation) else {
             return;
         };
@@ -93,10 +101,10 @@ impl State {
                 limit: SCAN_ROWS,
                 order: Order::Ascending,
             };
-            let rows = log.rows(range).await;
-            if rows.is_err() {
-                tokio::time::sleep(Duration::from_millis(PAGE_RETRY_MS)).await;
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
             }
+            let rows = log.rows(range).await;
             tell(
                 &relay,
                 RelayMessage::Pulled(target.conversation, target, rows),
@@ -137,7 +145,8 @@ impl State {
         let reached = row.and_then(|row| row.head).map_or(0, |head| head.seq);
         let wanted = row.and_then(|row| row.target).unwrap_or(target);
         if reached < wanted.seq {
-            self.pull(myself, wanted);
+            let pause = if reached > from { 0 } else { PAGE_RETRY_MS };
+            self.pull(myself, wanted, Duration::from_millis(pause));
         }
     }
 

@@ -12,6 +12,7 @@ use ractor::ActorRef;
 
 use super::actor::{RelayMessage, State, tell};
 use super::entries::{decoded, ready_frame};
+use crate::fanout::ShardHandle;
 
 impl State {
     pub(super) fn fetch(
@@ -37,9 +38,6 @@ impl State {
                 order: Order::Ascending,
             };
             let rows = log.rows(range).await;
-            if rows.is_err() {
-                tokio::time::sleep(Duration::from_millis(PAGE_RETRY_MS)).await;
-            }
             tell(
                 &relay,
                 RelayMessage::PageRead(shard, conversation, page, generation, rows),
@@ -68,22 +66,33 @@ impl State {
             self.fetch(myself, shard, conversation, page);
             return;
         }
-        let published = row.head.map_or(0, |head| head.seq);
-        match rows
+        let known = row.head.into_iter().chain(row.target);
+        let published = known.map(|head| head.seq).max().unwrap_or(0);
+        let frames = rows
             .map_err(|error| error.to_string())
             .and_then(|rows| decoded(rows, page * PAGE_SEQS))
-        {
-            Ok(rows) => {
+            .map(|rows| {
                 let visible = rows.iter().take_while(|(row, _)| row.seq <= published);
-                let frames = visible
+                visible
                     .map(|(row, entry)| ready_frame(row, entry))
-                    .collect();
-                handle.page(conversation, page, Arc::new(frames));
-            }
+                    .collect::<Vec<_>>()
+            });
+        match frames {
+            Ok(frames) if !frames.is_empty() => handle.page(conversation, page, Arc::new(frames)),
+            // Not readable, or its head is not known yet: whoever needs it
+            // asks again, but not at once.
+            Ok(_) => fail_later(handle, conversation, page),
             Err(error) => {
                 tracing::warn!(%conversation, page, error, "page not read");
-                handle.page_failed(conversation, page);
+                fail_later(handle, conversation, page);
             }
         }
     }
+}
+
+fn fail_later(shard: ShardHandle, conversation: ConversationId, page: u64) {
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(PAGE_RETRY_MS)).await;
+        shard.page_failed(conversation, page);
+    });
 }

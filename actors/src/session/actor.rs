@@ -18,7 +18,7 @@ use fanfare_protocol::{Code, ConversationId, Refusal, Timestamp};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use super::lane::Lane;
-use super::places::Job;
+use super::places::{Job, Outcome};
 use crate::account::Identity;
 use crate::clock;
 use crate::fanout::{Close, SocketHandle, text_frame};
@@ -48,15 +48,16 @@ pub enum SessionMessage {
     Prepared(ConversationId, u64, Box<Result<Submission, Refusal>>),
     /// A room answered.
     Answered(ConversationId, u64, Answered),
+    /// These subscriptions are about to be released: told before they can end.
+    Subscribed(Vec<ConversationId>),
     /// Cursors were placed and answered.
-    Placed(Vec<ConversationId>, Vec<CursorWish>),
-    /// Its user has become a member, at this cursor; and how often that
-    /// was put off because an earlier subscription was still ending.
-    Added(Cursor, u8),
+    Placed(Outcome),
+    /// Its user has become a member, at this cursor.
+    Added(Cursor),
     /// A subscription ended with its last entry.
     Ended(ConversationId),
     /// Repeat what had to wait for an owner.
-    Again(Vec<CursorWish>),
+    Again,
     /// The socket is closed.
     Closed,
 }
@@ -65,7 +66,6 @@ pub enum SessionMessage {
 pub struct Welcome {
     pub(super) identity: Identity,
     pub(super) user: User,
-    pub(super) subscribed: Vec<ConversationId>,
     pub(super) later: Vec<CursorWish>,
     pub(super) registered: Registered,
 }
@@ -82,6 +82,11 @@ pub struct State {
     pub(super) phase: Phase,
     pub(super) connected_at: Timestamp,
     pub(super) subscribed: HashSet<ConversationId>,
+    /// What waits for its owner, and whether it will be asked again.
+    pub(super) later: HashMap<ConversationId, CursorWish>,
+    pub(super) again: bool,
+    /// New memberships that wait for an older subscription's last entry.
+    pub(super) returning: HashMap<ConversationId, Cursor>,
     pub(super) lanes: HashMap<ConversationId, Lane>,
     pub(super) jobs: VecDeque<Job>,
     pub(super) placing: bool,
@@ -115,6 +120,9 @@ impl Actor for Session {
             phase: Phase::New,
             connected_at: clock::wall(),
             subscribed: HashSet::new(),
+            later: HashMap::new(),
+            again: false,
+            returning: HashMap::new(),
             lanes: HashMap::new(),
             jobs: VecDeque::new(),
             placing: false,
@@ -137,12 +145,11 @@ impl Actor for Session {
             SessionMessage::Answered(conversation, number, answered) => {
                 state.answered(&myself, conversation, number, answered);
             }
-            SessionMessage::Placed(subscribed, later) => state.placed(&myself, subscribed, later),
-            SessionMessage::Added(cursor, tries) => state.added(&myself, cursor, tries),
-            SessionMessage::Ended(conversation) => {
-                state.subscribed.remove(&conversation);
-            }
-            SessionMessage::Again(wishes) => state.enqueue(&myself, Job::Again(wishes)),
+            SessionMessage::Subscribed(conversations) => state.subscribed.extend(conversations),
+            SessionMessage::Placed(outcome) => state.placed(&myself, outcome),
+            SessionMessage::Added(cursor) => state.enqueue(&myself, Job::Added(cursor)),
+            SessionMessage::Ended(conversation) => state.ended(&myself, conversation),
+            SessionMessage::Again => state.enqueue(&myself, Job::Again),
             SessionMessage::Closed => myself.stop(None),
         }
         Ok(())
@@ -235,11 +242,7 @@ impl State {
                 self.subscribe(myself, id, key, "cursors", wishes, permit);
             }
             ClientBody::Unsubscribe(conversations) => {
-                for conversation in &conversations {
-                    self.subscribed.remove(conversation);
-                }
-                self.socket.unsubscribe(conversations);
-                self.answer(id, &Reply::Done {});
+                self.enqueue(myself, Job::Unsubscribe(id, conversations, permit));
             }
             ClientBody::Command(conversation, command) => {
                 self.command(

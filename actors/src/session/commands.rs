@@ -109,8 +109,7 @@ impl State {
             return;
         };
         let ready = lane.sendable(self.socket.id().number());
-        for submission in ready {
-            let number = submission.order.map_or(0, |order| order.number);
+        for (number, submission) in ready {
             let session = myself.clone();
             let reply = ReplyHandle::new(move |answered| {
                 // A session that ended needs no answer.
@@ -144,7 +143,7 @@ impl State {
         };
         let (gateway, socket, user) = (Arc::clone(&self.gateway), self.socket.clone(), who.0.user);
         tokio::spawn(async move {
-            match gateway.conversation(user, conversation).await {
+            match gateway.changed_conversation(user, conversation).await {
                 Ok(seen) => {
                     answer(
                         &socket,

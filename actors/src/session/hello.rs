@@ -13,7 +13,7 @@ use ractor::ActorRef;
 
 use super::actor::{Phase, SessionMessage, State, Welcome, refuse};
 use crate::account::Identity;
-use crate::fanout::{SocketHandle, text_frame};
+use crate::fanout::{Close, SocketHandle, text_frame};
 use crate::gateway::{Gateway, Permit};
 use crate::sessions::Present;
 
@@ -52,10 +52,10 @@ impl State {
         });
     }
 
-    fn identity_of(&mut self, hello: &Hello) -> Result<Identity, Refusal> {
+    fn identity_of(&self, hello: &Hello) -> Result<Identity, Refusal> {
         let accounts = self.gateway.accounts();
         // The first there is: the upgrade's, else hello's.
-        if let Some(identity) = self.offered.take() {
+        if let Some(identity) = self.offered {
             return Ok(identity);
         }
         match (&hello.token, &hello.ticket) {
@@ -81,14 +81,12 @@ impl State {
             let Welcome {
                 identity,
                 user,
-                subscribed,
                 later,
                 registered,
             } = welcome;
             tracing::debug!(user = %identity.user, address = %self.address, "session begins");
             self.phase = Phase::Ready(Box::new((identity, user, registered)));
-            self.subscribed.extend(subscribed);
-            self.repeat_later(myself, later);
+            self.put_off(myself, later);
             self.next_job(myself);
         }
         for (frame, permit) in early {
@@ -122,6 +120,11 @@ impl Greeting {
             Ok(registered) => registered,
             Err(refusal) => return Err(self.turn_away(refusal)),
         };
+        // Whoever revoked it before it was registered did not find it.
+        if self.gateway.accounts().is_revoked(identity.session) {
+            self.socket.close(Close::new(4201, "revoked"));
+            return Err(Refusal::new(Code::Unauthenticated, "logged out"));
+        }
         self.socket.identify(identity.user, self.end_ms);
         let wishes = match self.wishes(&hello).await {
             Ok(wishes) => wishes,
@@ -134,15 +137,16 @@ impl Greeting {
         let subscribed: Vec<ConversationId> = placement
             .from
             .iter()
-            .map(|(conversation, _)| *conversation)
+            .map(|start| start.conversation)
             .collect();
         let later = later_of(&placement.placed, &wishes);
         let reply = self.reply(user.clone(), placement.placed);
+        // A session that ended needs it no more.
+        let _ = self.session.cast(SessionMessage::Subscribed(subscribed));
         self.socket.release(reply, placement.from);
         Ok(Welcome {
             identity,
             user,
-            subscribed,
             later,
             registered,
         })

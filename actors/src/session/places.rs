@@ -1,6 +1,7 @@
 //! Placing cursors of a running session, one job at a time, so that replies
 //! and the subscriptions they name keep one order.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use bytes::Bytes;
 use fanfare_engine::check;
 use fanfare_protocol::cursor::{Cursor, CursorWish, Gone, GoneReason, Placed};
 use fanfare_protocol::frame::{FrameId, encode_reply, encode_signal};
-use fanfare_protocol::limits::{ADDED_AGAIN_MS, ADDED_TRIES_MAX, LATER_MS};
+use fanfare_protocol::limits::LATER_MS;
 use fanfare_protocol::reply::Reply;
 use fanfare_protocol::signal::Signal;
 use fanfare_protocol::{ConversationId, UserId};
@@ -16,17 +17,28 @@ use ractor::ActorRef;
 
 use super::actor::{Phase, SessionMessage, State};
 use super::hello::later_of;
-use crate::fanout::{SocketHandle, text_frame};
+use crate::fanout::{SocketHandle, Start, text_frame};
 use crate::gateway::{Gateway, Permit};
 
 /// Something to place.
 pub(super) enum Job {
     /// A request: resume or subscribe.
     Asked(Option<FrameId>, Vec<CursorWish>, Permit),
+    /// The opposite.
+    Unsubscribe(Option<FrameId>, Vec<ConversationId>, Permit),
     /// The user has become a member.
     Added(Cursor),
-    /// What an earlier answer put off.
-    Again(Vec<CursorWish>),
+    /// What earlier answers put off.
+    Again,
+}
+
+/// What became of a job, beside what it subscribed.
+#[derive(Default)]
+pub struct Outcome {
+    /// Not subscribed any more.
+    ended: Vec<ConversationId>,
+    /// To be asked again.
+    later: Vec<CursorWish>,
 }
 
 impl State {
@@ -36,13 +48,16 @@ impl State {
         id: Option<FrameId>,
         key: Option<String>,
         field: &str,
-        wishes: Vec<CursorWish>,
+        mut wishes: Vec<CursorWish>,
         permit: Permit,
     ) {
-        match check::cursor_count(field, wishes.len(), self.gateway.limits()) {
-            Ok(()) => self.enqueue(myself, Job::Asked(id, wishes, permit)),
-            Err(refusal) => self.refuse(id, key, refusal),
+        if let Err(refusal) = check::cursor_count(field, wishes.len(), self.gateway.limits()) {
+            return self.refuse(id, key, refusal);
         }
+        // As in hello, the first counts.
+        let mut named = HashSet::new();
+        wishes.retain(|wish| named.insert(wish.conversation));
+        self.enqueue(myself, Job::Asked(id, wishes, permit));
     }
 
     /// Jobs are bounded: requests by permits, additions by memberships.
@@ -51,81 +66,117 @@ impl State {
         self.next_job(myself);
     }
 
-    /// A new membership. While a subscription from an earlier one is still
-    /// being written to its end, the new one waits.
-    pub(super) fn added(&mut self, myself: &ActorRef<SessionMessage>, cursor: Cursor, tries: u8) {
-        if !self.subscribed.contains(&cursor.conversation) {
-            self.enqueue(myself, Job::Added(cursor));
-        } else if tries < ADDED_TRIES_MAX {
-            let session = myself.clone();
-            tokio::spawn(async move {
-                tokio::time::sleep(Duration::from_millis(ADDED_AGAIN_MS)).await;
-                // A session that ended needs it no more.
-                let _ = session.cast(SessionMessage::Added(cursor, tries + 1));
-            });
+    pub(super) fn next_job(&mut self, myself: &ActorRef<SessionMessage>) {
+        while !self.placing {
+            let Phase::Ready(who) = &self.phase else {
+                return;
+            };
+            let user = who.0.user;
+            let Some(job) = self.jobs.pop_front() else {
+                return;
+            };
+            match job {
+                Job::Unsubscribe(id, conversations, _permit) => self.unsubscribe(id, conversations),
+                // An older subscription is still being written to its end, or
+                // one was asked for meanwhile and delivers this already.
+                Job::Added(cursor) if self.subscribed.contains(&cursor.conversation) => {
+                    self.returning.insert(cursor.conversation, cursor);
+                }
+                Job::Added(cursor) => {
+                    self.place(myself, user, Asked::Added(vec![cursor.into()], cursor))
+                }
+                Job::Asked(id, wishes, permit) => {
+                    self.place(myself, user, Asked::Request(id, wishes, permit));
+                }
+                Job::Again => {
+                    self.again = false;
+                    let wishes: Vec<CursorWish> = self.later.values().copied().collect();
+                    if !wishes.is_empty() {
+                        self.place(myself, user, Asked::Again(wishes));
+                    }
+                }
+            }
         }
     }
 
-    pub(super) fn next_job(&mut self, myself: &ActorRef<SessionMessage>) {
-        let Phase::Ready(who) = &self.phase else {
-            return;
-        };
-        if self.placing {
-            return;
-        }
-        let Some(job) = self.jobs.pop_front() else {
-            return;
-        };
+    fn place(&mut self, myself: &ActorRef<SessionMessage>, user: UserId, mut asked: Asked) {
         self.placing = true;
+        let too_many = self.within_limit(asked.wishes());
+        for wish in asked.wishes() {
+            self.later.remove(&wish.conversation);
+        }
         let placing = Placing {
             gateway: Arc::clone(&self.gateway),
             socket: self.socket.clone(),
-            user: who.0.user,
+            session: myself.clone(),
+            user,
         };
-        let (job, too_many) = self.within_limit(job);
         let session = myself.clone();
         tokio::spawn(async move {
-            let (subscribed, later) = placing.carry_out(job, too_many).await;
+            let outcome = placing.carry_out(asked, too_many).await;
             // A session that ended needs it no more.
-            let _ = session.cast(SessionMessage::Placed(subscribed, later));
+            let _ = session.cast(SessionMessage::Placed(outcome));
         });
     }
 
-    pub(super) fn placed(
-        &mut self,
-        myself: &ActorRef<SessionMessage>,
-        subscribed: Vec<ConversationId>,
-        later: Vec<CursorWish>,
-    ) {
+    fn unsubscribe(&mut self, id: Option<FrameId>, conversations: Vec<ConversationId>) {
+        for conversation in &conversations {
+            self.subscribed.remove(conversation);
+            self.later.remove(conversation);
+            self.returning.remove(conversation);
+        }
+        self.socket.unsubscribe(conversations);
+        self.answer(id, &Reply::Done {});
+    }
+
+    pub(super) fn placed(&mut self, myself: &ActorRef<SessionMessage>, outcome: Outcome) {
         self.placing = false;
-        self.subscribed.extend(subscribed);
-        self.repeat_later(myself, later);
+        self.put_off(myself, outcome.later);
+        for conversation in outcome.ended {
+            self.ended(myself, conversation);
+        }
         self.next_job(myself);
     }
 
+    pub(super) fn ended(
+        &mut self,
+        myself: &ActorRef<SessionMessage>,
+        conversation: ConversationId,
+    ) {
+        self.subscribed.remove(&conversation);
+        if let Some(cursor) = self.returning.remove(&conversation) {
+            self.enqueue(myself, Job::Added(cursor));
+        }
+    }
+
     /// What an owner could not say yet is asked again after a while.
-    pub(super) fn repeat_later(&self, myself: &ActorRef<SessionMessage>, later: Vec<CursorWish>) {
-        if later.is_empty() {
+    pub(super) fn put_off(&mut self, myself: &ActorRef<SessionMessage>, later: Vec<CursorWish>) {
+        let wishes = later.into_iter().map(|wish| (wish.conversation, wish));
+        self.later.extend(wishes);
+        if self.later.is_empty() || self.again {
             return;
         }
+        self.again = true;
         let session = myself.clone();
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_millis(LATER_MS)).await;
-            let _ = session.cast(SessionMessage::Again(later));
+            // A session that ended needs it no more.
+            let _ = session.cast(SessionMessage::Again);
         });
     }
 
     /// Takes out what would be more subscriptions than a session may have.
-    fn within_limit(&self, job: Job) -> (Job, Vec<Gone>) {
+    fn within_limit(&self, wishes: &mut Vec<CursorWish>) -> Vec<Gone> {
         let max = self.gateway.limits().subscriptions_per_session_max;
-        let mut room = max.saturating_sub(self.subscribed.len());
+        let mut room = max.saturating_sub(self.subscribed.len() + self.later.len());
         let mut too_many = Vec::new();
-        let mut fits = |wish: &CursorWish| {
-            if self.subscribed.contains(&wish.conversation) {
+        wishes.retain(|wish| {
+            let conversation = wish.conversation;
+            let counted = self.subscribed.contains(&conversation);
+            if counted || self.later.contains_key(&conversation) {
                 return true;
             }
             if room == 0 {
-                let conversation = wish.conversation;
                 too_many.push(Gone {
                     conversation,
                     reason: GoneReason::TooMany,
@@ -134,92 +185,96 @@ impl State {
             }
             room -= 1;
             true
-        };
-        let job = match job {
-            Job::Asked(id, mut wishes, permit) => {
-                wishes.retain(&mut fits);
-                Job::Asked(id, wishes, permit)
-            }
-            Job::Again(mut wishes) => {
-                wishes.retain(&mut fits);
-                Job::Again(wishes)
-            }
-            Job::Added(cursor) if fits(&cursor.into()) => Job::Added(cursor),
-            // The client hears of it by `unread:update`.
-            Job::Added(_) => Job::Again(Vec::new()),
-        };
-        (job, too_many)
+        });
+        too_many
+    }
+}
+
+/// What is placed, and how it is answered.
+enum Asked {
+    Request(Option<FrameId>, Vec<CursorWish>, Permit),
+    Added(Vec<CursorWish>, Cursor),
+    Again(Vec<CursorWish>),
+}
+
+impl Asked {
+    fn wishes(&mut self) -> &mut Vec<CursorWish> {
+        match self {
+            Self::Request(_, wishes, _) | Self::Added(wishes, _) | Self::Again(wishes) => wishes,
+        }
     }
 }
 
 struct Placing {
     gateway: Arc<Gateway>,
     socket: SocketHandle,
+    session: ActorRef<SessionMessage>,
     user: UserId,
 }
 
-type Outcome = (Vec<ConversationId>, Vec<CursorWish>);
-
 impl Placing {
-    async fn carry_out(&self, job: Job, too_many: Vec<Gone>) -> Outcome {
-        match job {
-            Job::Asked(id, wishes, permit) => {
-                let outcome = self
-                    .place(wishes, |mut placed| {
-                        placed.gone.extend(too_many);
-                        let reply = Reply::Placed(placed);
-                        let id = id?;
-                        encoded(encode_reply(&id, &Ok(reply)))
-                    })
-                    .await;
+    async fn carry_out(&self, asked: Asked, too_many: Vec<Gone>) -> Outcome {
+        match asked {
+            Asked::Request(id, wishes, permit) => {
+                let answer =
+                    |placed: Placed| encoded(encode_reply(&id?, &Ok(Reply::Placed(placed))));
+                let outcome = self.place(wishes, too_many, answer).await;
                 drop(permit);
                 outcome
             }
-            Job::Again(wishes) if wishes.is_empty() => Outcome::default(),
-            Job::Again(wishes) => {
-                let resumed = |mut placed: Placed| {
-                    placed.gone.extend(too_many);
-                    encoded(encode_signal(None, &Signal::SessionResumed(placed)))
+            Asked::Again(wishes) => {
+                // Nothing to tell when all of it still waits.
+                let resumed = |placed: Placed| {
+                    let news = !placed.subscribed.is_empty()
+                        || !placed.resync.is_empty()
+                        || !placed.gone.is_empty();
+                    let signal = Signal::SessionResumed(placed);
+                    news.then(|| encoded(encode_signal(None, &signal)))?
                 };
-                self.place(wishes, resumed).await
+                self.place(wishes, too_many, resumed).await
             }
-            Job::Added(cursor) => self.added(cursor).await,
+            // Past the limit the client hears of it by `unread:update`.
+            Asked::Added(wishes, _) if wishes.is_empty() => Outcome::default(),
+            Asked::Added(wishes, cursor) => self.added(wishes, cursor).await,
         }
     }
 
     async fn place(
         &self,
         wishes: Vec<CursorWish>,
+        too_many: Vec<Gone>,
         frame: impl FnOnce(Placed) -> Option<Bytes>,
     ) -> Outcome {
+        let mut placement = self
+            .gateway
+            .place(self.user, &self.socket, wishes.clone())
+            .await;
+        let outcome = Outcome::of(&placement.placed, &wishes);
+        placement.placed.gone.extend(too_many);
+        self.release(frame(placement.placed), placement.from);
+        outcome
+    }
+
+    /// Tells of a new membership and delivers from its entry on.
+    async fn added(&self, wishes: Vec<CursorWish>, cursor: Cursor) -> Outcome {
         let placement = self
             .gateway
             .place(self.user, &self.socket, wishes.clone())
             .await;
-        let later = later_of(&placement.placed, &wishes);
-        let subscribed = placement
-            .from
-            .iter()
-            .map(|(conversation, _)| *conversation)
-            .collect();
-        self.socket.release(frame(placement.placed), placement.from);
-        (subscribed, later)
-    }
-
-    /// Tells of a new membership and delivers from its entry on.
-    async fn added(&self, cursor: Cursor) -> Outcome {
-        let wish = CursorWish::from(cursor);
-        let placement = self
-            .gateway
-            .place(self.user, &self.socket, vec![wish])
-            .await;
-        let later = later_of(&placement.placed, &[wish]);
-        let Some((conversation, _)) = placement.from.first().copied() else {
-            return (Vec::new(), later);
+        let mut outcome = Outcome::of(&placement.placed, &wishes);
+        let Some(start) = placement.from.first().copied() else {
+            return outcome;
         };
-        let Ok(seen) = self.gateway.conversation(self.user, conversation).await else {
-            self.socket.unsubscribe(vec![conversation]);
-            return Outcome::default();
+        let conversation = start.conversation;
+        let seen = match self.gateway.conversation(self.user, conversation).await {
+            Ok(seen) => seen,
+            Err(refusal) => {
+                self.socket.unsubscribe(vec![conversation]);
+                if refusal.code.retryable() {
+                    outcome.later.extend(wishes);
+                }
+                return outcome;
+            }
         };
         let placed = placement
             .placed
@@ -232,8 +287,25 @@ impl Placing {
             cursor,
         };
         let frame = encoded(encode_signal(Some(conversation), &signal));
-        self.socket.release(frame, placement.from);
-        (vec![conversation], later)
+        self.release(frame, placement.from);
+        outcome
+    }
+
+    fn release(&self, frame: Option<Bytes>, from: Vec<Start>) {
+        let subscribed = from.iter().map(|start| start.conversation).collect();
+        // A session that ended needs it no more.
+        let _ = self.session.cast(SessionMessage::Subscribed(subscribed));
+        self.socket.release(frame, from);
+    }
+}
+
+impl Outcome {
+    fn of(placed: &Placed, wishes: &[CursorWish]) -> Self {
+        let gone = placed.gone.iter().map(|gone| gone.conversation);
+        Self {
+            ended: gone.chain(placed.later.iter().copied()).collect(),
+            later: later_of(placed, wishes),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::faults::{group, say};
 use super::world::{Peer, World};
 
-async fn kick(
+pub(super) async fn kick(
     peer: &mut Peer,
     world: &World,
     room: ConversationId,

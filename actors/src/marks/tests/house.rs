@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 
 use crate::appender::Appender;
 use crate::directory::Directory;
-use crate::fanout::{Fanout, SocketHandle, Watch, Wire};
+use crate::fanout::{Fanout, SocketHandle, Start, Watch, Wire};
 use crate::marks::{MarksHandle, MarksParts, OwnMarks};
 use crate::notices::Notices;
 use crate::owner::Owner;
@@ -361,7 +361,11 @@ impl House {
     pub async fn subscribe(&self, device: &Device) {
         let socket = device.socket.id();
         let head = self.relays.hold(socket, self.conversation).await.unwrap();
-        let from = vec![(self.conversation, head.seq)];
+        let from = vec![Start {
+            conversation: self.conversation,
+            seq: head.seq,
+            joined_seq: 1,
+        }];
         device.socket.release(None, from);
     }
 }
