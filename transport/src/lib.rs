@@ -6,6 +6,8 @@
 pub mod accept;
 mod credentials;
 mod routes;
+#[cfg(test)]
+mod tests;
 pub mod ws;
 
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 //! partial frames are kept.
 
 use std::cell::RefCell;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use fanfare_actors::fanout::{Close, pong_frame};
 use fanfare_actors::gateway::Connection;
 use fanfare_protocol::Limits;
 use fanfare_protocol::frame::ClientFrame;
-use fanfare_protocol::limits::READ_BYTES;
+use fanfare_protocol::limits::{CLOSE_MS_MAX, READ_BYTES};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
@@ -91,6 +92,9 @@ impl Reader {
         loop {
             let socket = &self.connection.socket;
             socket.writable(self.limits.control_queue_bytes_max).await;
+            if self.is_over() {
+                return self.discard().await;
+            }
             if !self.wait().await {
                 return;
             }
@@ -108,8 +112,7 @@ impl Reader {
     /// Waits for bytes; with half a message, only until it is overdue.
     async fn wait(&mut self) -> bool {
         let ready = self.stream.ready(Interest::READABLE);
-        let partial = self.decoder.partial_since().filter(|_| !self.is_over());
-        let Some(since) = partial else {
+        let Some(since) = self.decoder.partial_since() else {
             return ready.await.is_ok();
         };
         let allowed = Duration::from_millis(self.limits.inbound_message_ms_max);
@@ -117,9 +120,33 @@ impl Reader {
             Ok(ready) => ready.is_ok(),
             Err(_) => {
                 self.close(1008, "message not finished in time");
-                self.stream.ready(Interest::READABLE).await.is_ok()
+                true
             }
         }
+    }
+
+    /// Throws away what comes after our close, so that unread bytes do not
+    /// make a reset of it; a flood is not worth more than one message. Then
+    /// the shard's deadline is the end.
+    async fn discard(&mut self) {
+        let mut left_bytes = self.limits.inbound_message_bytes_max;
+        let rest = async {
+            while left_bytes > 0 {
+                if self.stream.ready(Interest::READABLE).await.is_err() {
+                    return;
+                }
+                let read = BUFFER.with_borrow_mut(|buffer| self.stream.try_read(buffer));
+                match read {
+                    Ok(0) => return,
+                    Ok(length) => left_bytes = left_bytes.saturating_sub(length),
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                    Err(_) => return,
+                }
+            }
+            std::future::pending().await
+        };
+        // Past the time there is nothing left to wait for.
+        let _ = tokio::time::timeout(Duration::from_millis(CLOSE_MS_MAX), rest).await;
     }
 
     fn fill(&mut self) -> Read {
@@ -129,7 +156,7 @@ impl Reader {
                 Some(bytes) => Read::Messages(self.decode(bytes)),
                 None => Read::End,
             },
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Read::Nothing,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Read::Nothing,
             Err(_) => Read::End,
         })
     }

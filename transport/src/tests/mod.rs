@@ -1,0 +1,5 @@
+//! The whole transport over loopback, with a node in memory behind it.
+
+mod house;
+mod routes;
+mod sockets;
