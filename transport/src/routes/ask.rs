@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use bytes::{Buf, BufMut as _, Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use fanfare_actors::account::{AccountBook, Identity};
 use fanfare_actors::gateway::{Draft, Gateway};
 use fanfare_engine::room::Accepted;
@@ -15,6 +15,7 @@ use fanfare_protocol::decode::decode;
 use fanfare_protocol::frame::check_key;
 use fanfare_protocol::limits::FIELD_NAME_CHARS_MAX;
 use fanfare_protocol::{Code, ConversationId, Refusal, UserId};
+use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _};
 use serde::de::DeserializeOwned;
 use warp::filters::BoxedFilter;
@@ -29,10 +30,17 @@ use crate::accept::ClientAddr;
 use crate::credentials::bearer;
 use crate::ws::handshake::has_token_in_query;
 
-/// Makes [`Ask`]s; every route group has one.
+/// Makes [`Asked`]s; every route group has one.
 #[derive(Clone)]
 pub(super) struct Asks {
     gateway: Arc<Gateway>,
+}
+
+/// A request of which only the head was read: its body is taken once it is
+/// known who asks.
+pub(super) struct Asked {
+    ask: Ask,
+    body: BoxStream<'static, Result<Bytes, warp::Error>>,
 }
 
 /// One request.
@@ -53,63 +61,71 @@ impl Asks {
         }
     }
 
-    /// Takes a request whole, its body at most `body_bytes_max`.
-    pub fn ask(&self) -> BoxedFilter<(Ask,)> {
+    /// Takes a request.
+    pub fn ask(&self) -> BoxedFilter<(Asked,)> {
         self.ask_with(&[])
     }
 
     /// The same for a route that knows query parameters.
-    pub fn ask_with(&self, known: &'static [&'static str]) -> BoxedFilter<(Ask,)> {
+    pub fn ask_with(&self, known: &'static [&'static str]) -> BoxedFilter<(Asked,)> {
         let gateway = Arc::clone(&self.gateway);
         let query = warp::query::raw().or(warp::any().map(String::new)).unify();
         warp::ext::get::<ClientAddr>()
             .and(warp::header::headers_cloned())
             .and(query)
             .and(warp::body::stream())
-            .then(move |client: ClientAddr, headers, query, body| {
-                let gateway = Arc::clone(&gateway);
-                async move {
-                    let body = collect(body, gateway.limits().body_bytes_max).await;
-                    Ask {
-                        gateway,
-                        address: client.0,
-                        headers,
-                        query,
-                        known,
-                        body,
-                    }
-                }
+            .map(move |client: ClientAddr, headers, query, body| Asked {
+                ask: Ask {
+                    gateway: Arc::clone(&gateway),
+                    address: client.0,
+                    headers,
+                    query,
+                    known,
+                    body: Ok(Bytes::new()),
+                },
+                body: parts(body).boxed(),
             })
             .boxed()
     }
 }
 
 /// Runs a handler for whoever has a valid access token.
-pub(super) async fn for_user<F>(ask: Ask, handler: impl FnOnce(Ask, Identity) -> F) -> Answered
+pub(super) async fn for_user<F>(asked: Asked, handler: impl FnOnce(Ask, Identity) -> F) -> Answered
 where
     F: Future<Output = Result<Answered, Refusal>>,
 {
+    let ask = &asked.ask;
     let caller = ask.admit().and_then(|()| {
         let caller = ask.identity()?;
         ask.check_query().map(|()| caller)
     });
     let result = match caller {
-        Ok(caller) => handler(ask, caller).await,
+        Ok(caller) => handler(asked.whole().await, caller).await,
         Err(refusal) => Err(refusal),
     };
     result.unwrap_or_else(|refusal| refused(&refusal))
 }
 
 /// Runs a handler for anyone: the few routes where credentials are made.
-pub(super) async fn for_anyone<F>(ask: Ask, handler: impl FnOnce(Ask) -> F) -> Answered
+pub(super) async fn for_anyone<F>(asked: Asked, handler: impl FnOnce(Ask) -> F) -> Answered
 where
     F: Future<Output = Result<Answered, Refusal>>,
 {
+    let ask = &asked.ask;
     let result = match ask.admit().and_then(|()| ask.check_query()) {
-        Ok(()) => handler(ask).await,
+        Ok(()) => handler(asked.whole().await).await,
         Err(refusal) => Err(refusal),
     };
     result.unwrap_or_else(|refusal| refused(&refusal))
+}
+
+impl Asked {
+    /// The request with its body, at most `body_bytes_max`.
+    async fn whole(self) -> Ask {
+        let bytes_max = self.ask.gateway.limits().body_bytes_max;
+        let body = collect(self.body, bytes_max).await;
+        Ask { body, ..self.ask }
+    }
 }
 
 impl Ask {
@@ -222,20 +238,24 @@ pub(super) fn id<T: FromStr>(text: &str, what: &str) -> Result<T, Refusal> {
     text.parse().map_err(|_| Refusal::not_found(what))
 }
 
-async fn collect<S, B>(body: S, bytes_max: usize) -> Result<Bytes, Refusal>
-where
-    S: Stream<Item = Result<B, warp::Error>>,
-    B: Buf,
-{
+fn parts<B: Buf>(
+    body: impl Stream<Item = Result<B, warp::Error>>,
+) -> impl Stream<Item = Result<Bytes, warp::Error>> {
+    body.map(|part| part.map(|mut part| part.copy_to_bytes(part.remaining())))
+}
+
+async fn collect(
+    mut body: BoxStream<'static, Result<Bytes, warp::Error>>,
+    bytes_max: usize,
+) -> Result<Bytes, Refusal> {
     let mut whole = BytesMut::new();
-    futures_util::pin_mut!(body);
     while let Some(part) = body.next().await {
         let part = part.map_err(|_| Refusal::new(Code::InvalidFrame, "the body broke off"))?;
-        if whole.len() + part.remaining() > bytes_max {
+        if whole.len() + part.len() > bytes_max {
             let reason = format!("a body has at most {bytes_max} bytes");
             return Err(Refusal::new(Code::TooLarge, reason));
         }
-        whole.put(part);
+        whole.extend_from_slice(&part);
     }
     Ok(whole.freeze())
 }

@@ -315,3 +315,14 @@ async fn a_panic_ends_one_connection_and_nothing_else() {
         .await
         .unwrap();
 }
+
+/// The body never comes, so whoever waited for it would wait for its pace.
+#[tokio::test]
+async fn strangers_are_turned_away_before_their_body_is_read() {
+    let house = House::new().await;
+    let lines: &[&[u8]] = &[b"Transfer-Encoding: chunked"];
+    let asked = house.try_ask("POST", "/api/v1/conversations", lines, b"");
+    let pace = std::time::Duration::from_millis(Limits::default().body_grace_ms / 2);
+    let answer = tokio::time::timeout(pace, asked).await.unwrap().unwrap();
+    assert_eq!((answer.status, &*answer.code()), (401, "unauthenticated"));
+}
