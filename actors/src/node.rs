@@ -151,7 +151,7 @@ impl Node {
         let room_ports = RoomPorts {
             log: Arc::clone(&parts.log),
             members: Arc::clone(&parts.members),
-            appender: Appender::new(Arc::clone(&parts.log), parts.ownership),
+            appender: Appender::new(Arc::clone(&parts.log), Arc::clone(&parts.ownership)),
         };
         let directory = Directory::new(parts.epoch, Arc::clone(&limits), room_ports);
         let arguments = SupervisorArguments {
@@ -169,24 +169,7 @@ impl Node {
         };
         relays.start(&relay_parts, &parent)?;
         let sessions = Arc::new(Sessions::new(limits.sessions_per_user_max));
-        // Whoever counts reads through it: a sender's own message is read.
-        let own = OwnMarks::over(parts.marks, &limits);
-        let unread_parts = UnreadParts {
-            members: Arc::clone(&parts.members),
-            marks: Arc::clone(&own) as Arc<dyn MarksPort>,
-            directory: directory.clone(),
-            sessions: Arc::clone(&sessions),
-            limits: Arc::clone(&limits),
-        };
-        let unread = UnreadHandle::start(unread_parts, &parent)?;
-        let marks_parts = MarksParts {
-            log: Arc::clone(&parts.log),
-            marks: Arc::clone(&own),
-            directory: directory.clone(),
-            unread: unread.clone(),
-            limits: Arc::clone(&limits),
-        };
-        let marks = MarksHandle::start(marks_parts, &parent)?;
+        let (own, marks, unread) = counting(&parts, &directory, &sessions, &parent)?;
         let (sessions_heard, marks_heard) = (Arc::clone(&sessions), marks.clone());
         let notices = Notices {
             sessions: sessions_heard,
@@ -343,6 +326,35 @@ impl Node {
         let gateway = Arc::clone(&self.gateway);
         tokio::spawn(async move { close_revoked(&gateway).await });
     }
+}
+
+/// Marks as everybody reads them, marks on their way, counts.
+fn counting(
+    parts: &NodeParts,
+    directory: &Directory,
+    sessions: &Arc<Sessions>,
+    parent: &ActorCell,
+) -> Result<(Arc<OwnMarks>, MarksHandle, UnreadHandle), SpawnErr> {
+    let limits = &parts.limits;
+    // Whoever counts reads through it: a sender's own message is read.
+    let own = OwnMarks::over(Arc::clone(&parts.marks), limits);
+    let unread = UnreadParts {
+        members: Arc::clone(&parts.members),
+        marks: Arc::clone(&own) as Arc<dyn MarksPort>,
+        directory: directory.clone(),
+        sessions: Arc::clone(sessions),
+        limits: Arc::clone(limits),
+    };
+    let unread = UnreadHandle::start(unread, parent)?;
+    let marks = MarksParts {
+        log: Arc::clone(&parts.log),
+        marks: Arc::clone(&own),
+        directory: directory.clone(),
+        unread: unread.clone(),
+        limits: Arc::clone(limits),
+    };
+    let marks = MarksHandle::start(marks, parent)?;
+    Ok((own, marks, unread))
 }
 
 async fn session_supervisors(parent: &ActorCell) -> Result<Vec<ActorCell>, SpawnErr> {

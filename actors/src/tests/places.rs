@@ -1,6 +1,7 @@
 //! Subscriptions that come, go and come back while something else happens.
 
-use fanfare_protocol::command::{AddParticipants, Command};
+use fanfare_protocol::command::{AddParticipants, Command, CreateConversation};
+use fanfare_protocol::conversation::{JoinPolicy, Kind, Visibility};
 use fanfare_protocol::{ConversationId, UserId};
 use fanfare_storage::dying::{Fault, Operation};
 use serde_json::{Value, json};
@@ -160,4 +161,34 @@ async fn until_unsubscribed(peer: &mut Peer) {
     while subscribed(peer).await != json!([]) {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_join_that_happened_is_never_answered_as_if_it_had_not() {
+    let world = World::new().await;
+    let (alice, bob) = (world.person("alice").await, world.person("bob").await);
+    let ask = CreateConversation {
+        kind: Kind::Channel,
+        title: Some("open".to_owned()),
+        slug: Some("open".to_owned()),
+        description: None,
+        participant_ids: Vec::new(),
+        visibility: Some(Visibility::Public),
+        join_policy: Some(JoinPolicy::Open),
+    };
+    let created = world.node.gateway().create(alice, ask, None).await.unwrap();
+    let room = created.conversation.id;
+    let mut b = world.connect(bob, json!([])).await;
+    world.switch.fail_next(Operation::Append, Fault::Hang);
+    let joined = b
+        .send("conversation:join", json!({ "conversation": room }), None)
+        .await;
+    until(|| world.switch.hanging() > 0).await;
+    // Whatever reads the record next: the answer or the new subscription.
+    for _ in 0..2 {
+        world.switch.fail_next(Operation::Meta, Fault::Unavailable);
+    }
+    world.switch.release();
+    let reply = b.reply(joined).await;
+    assert_ne!(reply["error"]["code"], json!("unavailable"), "{reply}");
 }

@@ -75,7 +75,7 @@ fn one(asks: &Asks) -> Group {
                 let room = id(&room, "conversation")?;
                 ask.submit(caller.user, room, Command::UpdateConversation(ask.body()?))
                     .await?;
-                seen(&ask, caller.user, room).await
+                changed(&ask, caller.user, room).await
             })
         });
     let delete = v1()
@@ -102,7 +102,7 @@ fn membership(asks: &Asks) -> Group {
             for_user(ask, |ask, caller| async move {
                 let room = id(&room, "conversation")?;
                 ask.submit(caller.user, room, Command::Join).await?;
-                seen(&ask, caller.user, room).await
+                changed(&ask, caller.user, room).await
             })
         });
     let leave = v1()
@@ -152,10 +152,15 @@ async fn list(ask: Ask, caller: Identity) -> Result<Answered, Refusal> {
 }
 
 /// A conversation as whoever asks sees it now.
-pub(super) async fn seen(
+async fn seen(ask: &Ask, user: UserId, room: ConversationId) -> Result<Answered, Refusal> {
+    ok(ask.gateway.conversation(user, room).await?)
+}
+
+/// The same behind a command that was just accepted.
+pub(super) async fn changed(
     ask: &Ask,
     user: UserId,
     room: ConversationId,
 ) -> Result<Answered, Refusal> {
-    ok(ask.gateway.conversation(user, room).await?)
+    ok(ask.gateway.changed_conversation(user, room).await?)
 }

@@ -9,7 +9,7 @@ use warp::path;
 use super::Answered;
 use super::answer::{nothing, ok, page};
 use super::ask::{Ask, Asks, Group, for_user, id, v1};
-use super::conversations::seen;
+use super::conversations::changed;
 
 pub(super) fn routes(asks: &Asks) -> Group {
     let list = v1()
@@ -30,7 +30,7 @@ pub(super) fn routes(asks: &Asks) -> Group {
                 let room = id(&room, "conversation")?;
                 ask.submit(caller.user, room, Command::AddParticipants(ask.body()?))
                     .await?;
-                seen(&ask, caller.user, room).await
+                changed(&ask, caller.user, room).await
             })
         });
     let update = v1()
