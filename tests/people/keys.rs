@@ -127,3 +127,34 @@ async fn a_key_is_known_after_kill9_too() {
     let rows = alice.history(&group).await;
     assert_eq!((rows.len(), &rows[0]["text"]), (1, &json!("once, edited")));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_removed_learns_that_it_was_sent_and_no_more() {
+    let server = Server::start().await;
+    let (alice, bob, group) = pair(&server).await;
+    let at_bob = bob.connect(&server).await;
+    let (key, body) = (new_key(), json!({"text": "said in time"}));
+    let data = json!({"conversation": group, "text": "said in time"});
+    let sent = at_bob
+        .request_as(&key, "message:send", data.clone())
+        .await
+        .unwrap();
+    let sent = &sent["message"];
+    let path = format!("/conversations/{group}");
+    alice
+        .rest
+        .delete(&format!("{path}/participants/{}", bob.id))
+        .await
+        .unwrap();
+
+    let place = json!({"message": sent["id"], "seq": sent["seq"], "epoch": sent["epoch"]});
+    let again = at_bob.request_as(&key, "message:send", data.clone()).await;
+    assert_eq!(again.unwrap(), place);
+    let path = format!("{path}/messages");
+    let again = bob.rest.answer("POST", &path, Some(body), Some(&key)).await;
+    let again = again.unwrap();
+    assert_eq!((again.status, &again.json()["data"]), (200, &place));
+    let fresh = at_bob.request_as(&new_key(), "message:send", data).await;
+    assert_eq!(fresh.unwrap_err().code, "not_a_member");
+    assert_eq!(alice.history(&group).await.len(), 1);
+}
