@@ -153,8 +153,15 @@ impl Gateway {
             let full = page.len() == SCAN_ROWS;
             for membership in page.into_iter().filter(|it| it.row.is_active()) {
                 let id = membership.conversation;
-                let Some(head) = parts.directory.head(id).await? else {
-                    continue;
+                let head = match parts.directory.head(id).await {
+                    Ok(Some(head)) => head,
+                    Ok(None) => continue,
+                    // One conversation that cannot be activated must not lock
+                    // its members out of all others.
+                    Err(error) => {
+                        tracing::warn!(conversation = %id, %error, "left out of a list");
+                        continue;
+                    }
                 };
                 if self.is_hidden(user, id, &head).await? {
                     continue;
