@@ -26,7 +26,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub struct House {
     pub address: SocketAddr,
     pub open: OpenConnections,
-    _node: Node,
+    pub node: Node,
     _stop: watch::Sender<bool>,
 }
 
@@ -89,7 +89,7 @@ impl House {
         Self {
             address,
             open,
-            _node: node,
+            node,
             _stop: stop,
         }
     }

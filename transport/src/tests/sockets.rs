@@ -323,6 +323,30 @@ async fn after_a_fault_nothing_is_done_and_the_connection_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_behind_a_fault_is_not_done() {
+    let house = House::new().await;
+    let alice = house.register("alice").await;
+    let room = json!({"kind": "group", "title": "x"});
+    let room = house.post("/api/v1/conversations", &[&alice], room).await;
+    let room = room.json()["data"]["id"].as_str().unwrap().to_owned();
+    let send = json!({"type": "message:send", "data": {"conversation": &room, "text": "x"}});
+    let send = text(&send);
+    let path = format!("/api/v1/conversations/{room}/messages");
+    let mut socket = Socket::open(&house, &alice).await;
+    let both = [&send[..], &frame(BINARY, b"x"), &send].concat();
+    socket.write(&both).await;
+    let rest = socket.rest().await;
+    assert_eq!(rest.last(), Some(&Received::Close(1003)), "{rest:?}");
+    // What is said now comes after whatever the socket brought.
+    let said = house.post(&path, &[&alice], json!({"text": "last"})).await;
+    assert_eq!(said.status, 201, "{said:?}");
+    let history = house.ask("GET", &path, &[&alice]).await.json();
+    let messages = history["data"].as_array().unwrap().iter();
+    let texts: Vec<_> = messages.map(|it| it["text"].clone()).collect();
+    assert_eq!(texts, [json!("x"), json!("last")]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_may_take_its_time_but_not_more_for_every_byte() {
     let limits = Limits {
         inbound_message_ms_max: 300,
@@ -377,4 +401,22 @@ async fn a_client_that_reads_nothing_is_not_read_and_then_closed() {
     // What two kernels hold, and little of ours.
     assert!(written < 64 << 20, "{written} bytes were taken");
     timeout(PATIENCE, house.open.all_closed()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_session_of_a_client_that_vanishes_ends_at_once() {
+    let house = House::new().await;
+    let alice = house.register("alice").await;
+    let gateway = house.node.gateway();
+    let socket = Socket::open(&house, &alice).await;
+    assert_eq!(gateway.sessions().logins().len(), 1);
+    drop(socket);
+    // Long before the heartbeat would find out.
+    let heartbeat = Duration::from_millis(Limits::default().heartbeat_ms);
+    let gone = async {
+        while !gateway.sessions().logins().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(heartbeat / 4, gone).await.unwrap();
 }
