@@ -15,7 +15,7 @@ use fanfare_protocol::limits::STORE_CLOSE_MS_MIN;
 use fanfare_transport::accept::{AcceptLimits, Listener, TrustedProxies};
 use fanfare_transport::ws::handshake::AllowedOrigins;
 use fanfare_transport::{Health, TransportParts};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
@@ -28,6 +28,7 @@ use crate::telemetry::Metrics;
 /// # Errors
 /// A sentence for people when it cannot start.
 pub async fn serve(config: Config) -> anyhow::Result<()> {
+    let stop_signals = StopSignals::catch()?;
     let metrics = Metrics::install().context("cannot count anything")?;
     tokio::spawn(metrics.clone().fold());
     let limits = Arc::new(config.limits.clone());
@@ -47,7 +48,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let serving = tokio::spawn(fanfare_transport::serve(listener, parts, stopped, grace));
     tracing::info!(%address, data = %config.data.display(), "ready");
     announce(&config, address).context("cannot print where the server is")?;
-    stop_asked().await?;
+    stop_signals.asked().await;
     let deadline = Instant::now() + grace;
     // Everybody who asks for a token or a socket now hears "no more".
     let _ = stop.send(true);
@@ -157,15 +158,28 @@ fn announce(config: &Config, address: SocketAddr) -> std::io::Result<()> {
     out.flush()
 }
 
-async fn stop_asked() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
-    let name = tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    };
-    tracing::info!(name, "stopping");
-    Ok(())
+/// Caught before anything else is done: whoever sees the server ready may
+/// stop it, and one that comes earlier is obeyed once it is.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn catch() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?,
+            interrupt: signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?,
+        })
+    }
+
+    async fn asked(mut self) {
+        let name = tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        };
+        tracing::info!(name, "stopping");
+    }
 }
 
 /// Writes what waits and frees the folder; what was acknowledged is durable
