@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::Rest;
+use super::{Rest, SOON, eventually};
 
 /// How long a start, recovery included, may take.
 const START_WITHIN: Duration = Duration::from_secs(60);
@@ -134,6 +134,16 @@ impl Server {
     /// Its log so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(log_in(self.data.path())).unwrap_or_default()
+    }
+
+    /// Waits until it has printed or logged `text`, which may come a moment after it is
+    /// ready.
+    pub async fn says(&self, text: &str) {
+        let said = || self.printed().iter().any(|line| line.contains(text));
+        eventually(text, SOON, async || {
+            (said() || self.log().contains(text)).then_some(())
+        })
+        .await;
     }
 
     /// kill -9, and waits until it is gone.
