@@ -5,12 +5,13 @@ use std::sync::Arc;
 use fanfare_actors::account::Identity;
 use fanfare_actors::fanout::{Wire, close_frame};
 use fanfare_actors::gateway::Gateway;
-use fanfare_protocol::Refusal;
 use fanfare_protocol::limits::FIELD_NAME_CHARS_MAX;
+use fanfare_protocol::{Limits, Refusal};
 use hyper::upgrade::OnUpgrade;
 use warp::http::{HeaderMap, Method};
 
 use super::handshake::{Acceptance, AllowedOrigins, HandshakeRefusal, UpgradeRequest, accept};
+use super::inbound::Inbound;
 use super::reader::read;
 use crate::accept::{ClientAddr, ConnectionGuard, HttpVersion, into_tcp};
 use crate::credentials::bearer;
@@ -52,29 +53,41 @@ pub(crate) fn connect(
         return Err(NotConnected::Handshake(HandshakeRefusal::NotAnUpgrade));
     };
     let identity = identity(gateway, &asked).map_err(NotConnected::Refused)?;
-    let (gateway, guard, client) = (Arc::clone(gateway), asked.guard, asked.client);
-    tokio::spawn(async move {
-        let upgraded = match upgrade.await {
-            Ok(upgraded) => upgraded,
-            Err(error) => return tracing::debug!(%error, "client left before the upgrade"),
-        };
-        let Ok((stream, early)) = into_tcp(upgraded) else {
-            return tracing::error!("an upgraded connection of another accept loop");
-        };
-        let stream = Arc::new(stream);
-        let wire = Wire::Plain(Arc::clone(&stream));
-        match gateway.connect(wire, client.0, identity) {
-            Ok(connection) => read(stream, early, connection, Arc::clone(gateway.limits())).await,
-            Err(refusal) => {
-                tracing::debug!(%refusal, "socket not taken");
-                // Into an empty buffer; whoever left already needs no code.
-                let _ = stream.try_write(&close_frame(1013, "try again later"));
-            }
-        }
-        // The connection counts until its reader is done.
-        drop(guard);
-    });
+    let (gateway, client) = (Arc::clone(gateway), asked.client);
+    let limits = Arc::clone(gateway.limits());
+    tokio::spawn(take_over(upgrade, asked.guard, limits, move |wire| {
+        gateway.connect(wire, client.0, identity)
+    }));
     Ok(acceptance)
+}
+
+/// Takes the socket from HTTP once the 101 is out and reads it to its end.
+/// `attach` gives its writing side to a shard and says whom its messages are
+/// for; a refusal closes it with 1013.
+pub async fn take_over<I: Inbound>(
+    upgrade: OnUpgrade,
+    guard: ConnectionGuard,
+    limits: Arc<Limits>,
+    attach: impl FnOnce(Wire) -> Result<I, Refusal>,
+) {
+    let upgraded = match upgrade.await {
+        Ok(upgraded) => upgraded,
+        Err(error) => return tracing::debug!(%error, "client left before the upgrade"),
+    };
+    let Ok((stream, early)) = into_tcp(upgraded) else {
+        return tracing::error!("an upgraded connection of another accept loop");
+    };
+    let stream = Arc::new(stream);
+    match attach(Wire::Plain(Arc::clone(&stream))) {
+        Ok(inbound) => read(stream, early, inbound, limits).await,
+        Err(refusal) => {
+            tracing::debug!(%refusal, "socket not taken");
+            // Into an empty buffer; whoever left already needs no code.
+            let _ = stream.try_write(&close_frame(1013, "try again later"));
+        }
+    }
+    // The connection counts until its reader is done.
+    drop(guard);
 }
 
 /// `Authorization` first, then a one-use ticket; none is fine, hello may

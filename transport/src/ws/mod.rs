@@ -5,4 +5,8 @@ pub(crate) mod connect;
 pub mod decoder;
 pub mod frame;
 pub mod handshake;
+mod inbound;
 mod reader;
+
+pub use connect::take_over;
+pub use inbound::{Inbound, Payload};

@@ -1,6 +1,6 @@
-//! A socket's reading side: bytes into messages, messages into frames for
-//! the session, within limits. Bytes are read into a buffer per thread; only
-//! partial frames are kept.
+//! A socket's reading side: bytes into messages for an [`Inbound`], within
+//! limits. Bytes are read into a buffer per thread; only partial frames are
+//! kept.
 
 use std::cell::RefCell;
 use std::io::ErrorKind;
@@ -9,15 +9,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use fanfare_actors::fanout::{Close, pong_frame};
-use fanfare_actors::gateway::Connection;
 use fanfare_protocol::Limits;
-use fanfare_protocol::frame::ClientFrame;
 use fanfare_protocol::limits::{CLOSE_MS_MAX, READ_BYTES};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use super::decoder::{Decoder, DecoderLimits, Incoming};
 use super::frame::Fault;
+use super::inbound::{Inbound, Payload};
 
 thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into_boxed_slice());
@@ -27,13 +26,13 @@ thread_local! {
 pub(super) async fn read(
     stream: Arc<TcpStream>,
     early: Bytes,
-    connection: Connection,
+    inbound: impl Inbound,
     limits: Arc<Limits>,
 ) {
     let mut reader = Reader {
         decoder: Decoder::new(DecoderLimits::from(&*limits)),
         stream,
-        connection,
+        inbound,
         limits,
         is_closing: false,
     };
@@ -42,37 +41,36 @@ pub(super) async fn read(
     reader.run().await;
 }
 
-struct Reader {
+struct Reader<I: Inbound> {
     decoder: Decoder,
     stream: Arc<TcpStream>,
-    connection: Connection,
+    inbound: I,
     limits: Arc<Limits>,
     /// We asked for the end: what still comes is thrown away.
     is_closing: bool,
 }
 
-impl Drop for Reader {
+impl<I: Inbound> Drop for Reader<I> {
     /// However reading ends, the session hears of it.
     fn drop(&mut self) {
-        self.connection.closed();
+        self.inbound.closed();
     }
 }
 
 /// A message taken off the wire.
 enum Message {
-    Text(Vec<u8>),
+    Data(Payload),
     Ping(Vec<u8>),
     Pong,
     Close(Option<u16>),
-    Binary,
     Fault(Fault),
 }
 
 impl From<Result<Incoming<'_>, Fault>> for Message {
     fn from(next: Result<Incoming<'_>, Fault>) -> Self {
         match next {
-            Ok(Incoming::Text(text)) => Self::Text(text.into_owned().into_bytes()),
-            Ok(Incoming::Binary(_)) => Self::Binary,
+            Ok(Incoming::Text(text)) => Self::Data(Payload::Text(text.into_owned())),
+            Ok(Incoming::Binary(bytes)) => Self::Data(Payload::Binary(bytes.into_owned())),
             Ok(Incoming::Ping(payload)) => Self::Ping(payload.into_owned()),
             Ok(Incoming::Pong) => Self::Pong,
             Ok(Incoming::Close(reason)) => Self::Close(reason.map(|reason| reason.code)),
@@ -87,10 +85,10 @@ enum Read {
     End,
 }
 
-impl Reader {
+impl<I: Inbound> Reader<I> {
     async fn run(&mut self) {
         loop {
-            let socket = &self.connection.socket;
+            let socket = self.inbound.socket();
             socket.writable(self.limits.control_queue_bytes_max).await;
             if self.is_over() {
                 return self.discard().await;
@@ -100,7 +98,7 @@ impl Reader {
             }
             match self.fill() {
                 Read::Messages(messages) => {
-                    self.connection.socket.heard();
+                    self.inbound.socket().heard();
                     self.take(messages).await;
                 }
                 Read::Nothing => {}
@@ -119,7 +117,7 @@ impl Reader {
         match tokio::time::timeout_at((since + allowed).into(), ready).await {
             Ok(ready) => ready.is_ok(),
             Err(_) => {
-                self.close(1008, "message not finished in time");
+                self.close(Close::new(1008, "message not finished in time"));
                 true
             }
         }
@@ -181,33 +179,25 @@ impl Reader {
     }
 
     fn is_over(&self) -> bool {
-        self.is_closing || self.connection.socket.is_over()
+        self.is_closing || self.inbound.socket().is_over()
     }
 
     async fn act(&mut self, message: Message) {
-        let socket = &self.connection.socket;
         match message {
-            Message::Text(text) => self.frame(&text).await,
-            Message::Ping(payload) => socket.send(pong_frame(&payload)),
+            Message::Data(payload) => {
+                if let Err(close) = self.inbound.take(payload).await {
+                    self.close(close);
+                }
+            }
+            Message::Ping(payload) => self.inbound.socket().send(pong_frame(&payload)),
             Message::Pong => {}
-            Message::Close(code) => self.close(code.unwrap_or(1000), ""),
-            Message::Binary => self.close(1003, "this subprotocol speaks text"),
-            Message::Fault(fault) => self.close(fault.close_code, fault.reason),
+            Message::Close(code) => self.close(Close::new(code.unwrap_or(1000), "")),
+            Message::Fault(fault) => self.close(Close::new(fault.close_code, fault.reason)),
         }
     }
 
-    async fn frame(&self, text: &[u8]) {
-        let decoded = ClientFrame::from_json(text);
-        let permit = self.connection.permit(text.len()).await;
-        match (decoded, permit) {
-            (Ok(frame), Ok(permit)) => self.connection.frame(frame, permit),
-            (Ok(frame), Err(refusal)) => self.connection.refuse(frame.id, frame.key, refusal),
-            (Err(refusal), _) => self.connection.bad_frame(refusal),
-        }
-    }
-
-    fn close(&mut self, code: u16, reason: &str) {
+    fn close(&mut self, close: Close) {
         self.is_closing = true;
-        self.connection.socket.close(Close::new(code, reason));
+        self.inbound.socket().close(close);
     }
 }
