@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test soak check fmt fmt-check clippy deny doc clients clean
+.PHONY: help run test soak autobahn check fmt fmt-check clippy deny doc clients clean
 
 # Arguments for the server (make run) or for cargo test (make test).
 ARGS ?=
@@ -20,6 +20,9 @@ test: clients ## every test, with Node and Python clients against the real binar
 
 soak: clients ## the long form of the kill -9 tests (20 kills), with its progress
 	@FANFARE_SOAK=1 tools/run-tests --workspace --test system -- --nocapture --test-threads=1 kill9
+
+autobahn: ## the Autobahn testsuite against our WebSocket (needs Python 2.7), about a minute
+	@tools/run-autobahn
 
 check: fmt-check deny clippy doc ## format, dependencies, lints and docs: what must hold before a commit
 
