@@ -2,15 +2,15 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test soak autobahn check fmt fmt-check clippy deny doc clients clean
+.PHONY: help run test soak autobahn check fmt fmt-check clippy deny doc clients bench-peers clean
 
 # Arguments for the server (make run) or for cargo test (make test).
 ARGS ?=
 
 help: ## this table
-	@printf '%-10s %s\n' target 'what it does'
-	@printf '%-10s %s\n' ---------- ------------------------------------------------------
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@printf '%-11s %s\n' target 'what it does'
+	@printf '%-11s %s\n' ----------- ------------------------------------------------------
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## build and start the server; flags with ARGS="--listen 127.0.0.1:9000"
 	cargo run --release -- $(ARGS)
@@ -44,5 +44,8 @@ doc:
 clients: ## install the packages that the Node and Python clients need
 	@tools/phase "test: clients" tools/install-clients
 
+bench-peers: ## install the servers that fanfare-bench measures Fanfare beside
+	@tools/phase "bench: peers" bench/peers/install
+
 clean: ## remove what was built or installed, but no data
-	rm -rf target .venv tests/node/node_modules
+	rm -rf target .venv tests/node/node_modules bench/peers/node_modules
