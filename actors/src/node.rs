@@ -284,7 +284,7 @@ impl Node {
         let spread_ms = self.limits.reconnect_spread_ms.max(1);
         let place = Arc::new(std::sync::atomic::AtomicU64::new(0));
         self.fanout
-            .close_all(&Close::new(1012, "restarting"), move || {
+            .close_all(&Close::new(1012, "restarting"), move |_| {
                 // A stride prime to any sensible spread: even, whatever the number.
                 let at = place.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 let signal = fanfare_protocol::signal::Signal::SessionReconnect {

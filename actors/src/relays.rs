@@ -11,7 +11,7 @@ use parking_lot::RwLock;
 use ractor::{ActorCell, ActorId, ActorRef};
 use tokio::sync::oneshot;
 
-use crate::fanout::{Fanout, SocketId, Source};
+use crate::fanout::{Fanout, Feed, SocketId, Source};
 use crate::owner::{Head, Owner};
 use crate::relay::{Relay, RelayArguments, RelayMessage};
 
@@ -113,17 +113,17 @@ impl Default for Relays {
 }
 
 impl Source for Relays {
-    fn fetch(&self, shard: usize, conversation: ConversationId, page: u64) {
-        self.tell(conversation, RelayMessage::Fetch(shard, conversation, page));
+    fn fetch(&self, shard: usize, feed: Feed, page: u64) {
+        self.tell(feed.conversation, RelayMessage::Fetch(shard, feed, page));
     }
 
-    fn refollow(&self, shard: usize, conversation: ConversationId, head: u64) {
-        let message = RelayMessage::Refollow(shard, conversation, head);
-        self.tell(conversation, message);
+    fn refollow(&self, shard: usize, feed: Feed, head: u64) {
+        let message = RelayMessage::Refollow(shard, feed, head);
+        self.tell(feed.conversation, message);
     }
 
-    fn idle(&self, shard: usize, conversation: ConversationId, hold: u64) {
-        self.tell(conversation, RelayMessage::Idle(shard, conversation, hold));
+    fn idle(&self, shard: usize, feed: Feed, hold: u64) {
+        self.tell(feed.conversation, RelayMessage::Idle(shard, feed, hold));
     }
 }
 

@@ -267,8 +267,20 @@ pub const ENTRY_EFFECTS_MAX: usize = 256;
 pub const HISTORY_SCAN_ROWS_MAX: u64 = 4096;
 /// Writes of one fan-out turn before it yields.
 pub const SHARD_WRITES_PER_TURN: usize = 64;
-/// Buffers of one vectored write (IOV_MAX is 1024; beyond 64 nothing is gained).
-pub const VECTORED_FRAMES_MAX: usize = 64;
+/// Commands of one fan-out turn before it writes.
+pub const SHARD_COMMANDS_PER_TURN: usize = 64;
+/// Above this many subscribers on one shard a conversation is large: it is
+/// written in slices, behind small ones.
+pub const LARGE_ROOM_SUBSCRIBERS: usize = 64;
+/// Two passes over a large conversation begin at least this far apart: one
+/// message waits for nobody, many share their writes.
+pub const HOT_ROOM_WINDOW_MS: u64 = 4;
+/// Bytes of ready frames in one piece, unless a single frame is longer.
+pub const RUN_BYTES_MAX: usize = 16 * 1024;
+/// Empty rings that a shard keeps for the next conversation.
+pub const SPARE_RINGS_MAX: usize = 64;
+/// Slices of one vectored write (IOV_MAX is 1024; beyond 64 nothing is gained).
+pub const VECTORED_SLICES_MAX: usize = 64;
 /// Bytes of the embedded store's journal before it is rotated.
 pub const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Requests waiting for the embedded store's committer.
@@ -337,8 +349,9 @@ pub const UNREAD_READS_AT_ONCE: usize = 32;
 pub const MAP_PARTS: usize = 64;
 /// From a close frame to the end of its connection, whatever the peer does.
 pub const CLOSE_MS_MAX: u64 = 2000;
-/// How often a shard looks for sockets that block, are silent or expire.
-pub const SWEEP_MS: u64 = 250;
+/// How much later than due a shard may look at a socket that blocks, is
+/// silent or expires.
+pub const TIMER_SLOT_MS: u64 = 250;
 /// Pause before a failed read of missing entries or a page is tried again.
 pub const PAGE_RETRY_MS: u64 = 200;
 /// Users or conversations that `fanfare seed` writes at once.

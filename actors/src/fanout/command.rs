@@ -1,22 +1,21 @@
-//! What a shard is told, and handles to tell it.
-//!
-//! The queue itself is unbounded; what may stand in it is not: replies hold
-//! permits until they are queued, entries and signals are dropped past
-//! `shard_queue_max` (and a head is owed), the rest is one per request.
+//! What a shard is told.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 use bytes::Bytes;
 use fanfare_protocol::{ConversationId, UserId};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
+use super::format::{Feed, Format};
+use super::run::Run;
 use super::wire::Wire;
 
 /// A socket's name, unique in the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SocketId {
     pub(super) shard: u16,
+    pub(super) format: Format,
     pub(super) serial: u64,
 }
 
@@ -30,19 +29,29 @@ impl SocketId {
     pub fn shard(self) -> usize {
         usize::from(self.shard)
     }
+
+    /// How its frames look.
+    pub fn format(self) -> Format {
+        self.format
+    }
 }
 
-/// Ready frames of consecutive entries.
+/// Ready frames of consecutive entries, with what else they mean.
 #[derive(Debug, Clone)]
 pub struct Frames {
-    /// Conversation.
-    pub conversation: ConversationId,
-    /// Seq of the first.
-    pub first_seq: u64,
-    /// One ready frame each.
-    pub frames: Vec<Bytes>,
+    /// Conversation and format.
+    pub feed: Feed,
+    /// The frames.
+    pub run: Arc<Run>,
+    /// What the entries do to subscriptions and frames; `None`: nothing.
+    pub ends: Option<Arc<Ends>>,
+}
+
+/// What entries end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ends {
     /// Whose delivery ends with which seq (`None`: everybody's).
-    pub ends: Vec<(u64, Option<Vec<UserId>>)>,
+    pub users: Vec<(u64, Option<Vec<UserId>>)>,
     /// Seqs whose text was deleted: older frames of them are dropped.
     pub evicted: Vec<u64>,
 }
@@ -124,34 +133,29 @@ pub(super) enum Command {
     Gone {
         id: SocketId,
     },
-    Entries(Arc<Frames>),
+    Entries(Frames),
     Head {
-        conversation: ConversationId,
+        feed: Feed,
         seq: u64,
     },
     Page {
-        conversation: ConversationId,
+        feed: Feed,
         page: u64,
-        frames: Arc<Vec<Bytes>>,
-    },
-    PageFailed {
-        conversation: ConversationId,
-        page: u64,
-    },
-    Evict {
-        conversation: ConversationId,
-        seqs: Vec<u64>,
+        run: Option<Arc<Run>>,
     },
     Signal {
-        conversation: ConversationId,
+        feed: Feed,
         frame: Bytes,
     },
     Refollow(Box<dyn Fn(ConversationId) -> bool + Send>),
     CloseAll {
         close: Close,
-        reconnect: Box<dyn Fn() -> Bytes + Send>,
+        reconnect: Reconnect,
     },
 }
+
+/// Makes the frame that a socket gets last.
+pub(super) type Reconnect = Box<dyn Fn(Format) -> Bytes + Send>;
 
 /// What reader and shard share of a connection.
 #[derive(Debug, Default)]
@@ -162,261 +166,4 @@ pub struct Line {
     pub(super) backlog_bytes: AtomicUsize,
     pub(super) drained: Notify,
     pub(super) over: AtomicBool,
-}
-
-/// A connection, from the reader's and the session's side.
-#[derive(Clone)]
-pub struct SocketHandle {
-    id: SocketId,
-    shard: ShardHandle,
-    line: Arc<Line>,
-}
-
-/// One shard.
-#[derive(Clone)]
-pub struct ShardHandle {
-    pub(super) sender: mpsc::UnboundedSender<Command>,
-    pub(super) queued: Arc<AtomicUsize>,
-    pub(super) queue_max: usize,
-}
-
-/// All shards of a node.
-#[derive(Clone)]
-pub struct Fanout {
-    pub(super) shards: Arc<[ShardHandle]>,
-    pub(super) serial: Arc<AtomicU64>,
-}
-
-impl ShardHandle {
-    pub(super) fn send(&self, command: Command) {
-        self.queued.fetch_add(1, Ordering::Relaxed);
-        // A shard ends only with the process.
-        if self.sender.send(command).is_err() {
-            self.queued.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Sends what may be lost; `false` when it was dropped.
-    fn send_droppable(&self, command: Command) -> bool {
-        if self.queued.load(Ordering::Relaxed) >= self.queue_max {
-            metrics::counter!("fanfare_shard_dropped_total").increment(1);
-            return false;
-        }
-        self.send(command);
-        true
-    }
-
-    /// New entries; `false` when they were dropped and a head is owed.
-    pub fn entries(&self, frames: Arc<Frames>) -> bool {
-        self.send_droppable(Command::Entries(frames))
-    }
-
-    /// How far the log is.
-    pub fn head(&self, conversation: ConversationId, seq: u64) -> bool {
-        self.send_droppable(Command::Head { conversation, seq })
-    }
-
-    /// Entries that were dropped: who may read no further and whose text is
-    /// gone must not be lost with them, the rest the shard pulls.
-    pub fn owed(&self, lost: &Frames) {
-        let first_seq = lost.first_seq + lost.frames.len() as u64;
-        let Frames {
-            conversation,
-            ends,
-            evicted,
-            ..
-        } = lost.clone();
-        let rest = Frames {
-            conversation,
-            first_seq,
-            frames: Vec::new(),
-            ends,
-            evicted,
-        };
-        self.send(Command::Entries(Arc::new(rest)));
-        self.send(Command::Head {
-            conversation,
-            seq: first_seq.saturating_sub(1),
-        });
-    }
-
-    /// Whoever is subscribed to these conversations follows them anew.
-    pub fn refollow(&self, belongs: Box<dyn Fn(ConversationId) -> bool + Send>) {
-        self.send(Command::Refollow(belongs));
-    }
-
-    /// A page that was asked for: frames of seqs `64·page + 1` and on.
-    pub fn page(&self, conversation: ConversationId, page: u64, frames: Arc<Vec<Bytes>>) {
-        self.send(Command::Page {
-            conversation,
-            page,
-            frames,
-        });
-    }
-
-    /// A page that could not be had: whoever needs it asks again.
-    pub fn page_failed(&self, conversation: ConversationId, page: u64) {
-        self.send(Command::PageFailed { conversation, page });
-    }
-
-    /// Forget frames of these entries: their text was deleted.
-    pub fn evict(&self, conversation: ConversationId, seqs: Vec<u64>) {
-        self.send(Command::Evict { conversation, seqs });
-    }
-
-    /// A fleeting frame for everybody subscribed.
-    pub fn signal(&self, conversation: ConversationId, frame: Bytes) {
-        self.send_droppable(Command::Signal {
-            conversation,
-            frame,
-        });
-    }
-
-    /// Registers a subscription, held until it is released. `head` is how
-    /// far the relay knows the log; `number` comes back in [`Source::idle`],
-    /// so that an older idleness ends no newer hold.
-    ///
-    /// [`Source::idle`]: super::Source::idle
-    pub fn hold(&self, id: SocketId, conversation: ConversationId, head: u64, number: u64) {
-        self.send(Command::Hold {
-            id,
-            conversation,
-            head,
-            number,
-        });
-    }
-}
-
-impl Fanout {
-    /// The shard of a socket.
-    pub fn shard(&self, shard: usize) -> Option<&ShardHandle> {
-        self.shards.get(shard)
-    }
-
-    /// Hands a connection's writing side to a shard, in turn. `watch` makes
-    /// whoever hears of the socket; without one it is not taken.
-    pub fn attach(
-        &self,
-        wire: Wire,
-        watch: impl FnOnce(&SocketHandle) -> Option<Arc<dyn Watch>>,
-    ) -> Option<SocketHandle> {
-        let serial = self.serial.fetch_add(1, Ordering::Relaxed);
-        let at = usize::try_from(serial).unwrap_or(0) % self.shards.len().max(1);
-        let id = SocketId {
-            shard: u16::try_from(at).unwrap_or(0),
-            serial,
-        };
-        let line = Arc::new(Line::default());
-        line.heard_ms
-            .store(crate::clock::monotonic_ms(), Ordering::Relaxed);
-        let shard = self.shards.get(at)?.clone();
-        let handle = SocketHandle {
-            id,
-            shard,
-            line: Arc::clone(&line),
-        };
-        let watch = watch(&handle)?;
-        handle.shard.send(Command::Attach {
-            id,
-            wire,
-            line,
-            watch,
-        });
-        Some(handle)
-    }
-
-    /// Every shard.
-    pub fn shards(&self) -> &[ShardHandle] {
-        &self.shards
-    }
-
-    /// Closes every socket, each after a frame of its own.
-    pub fn close_all(&self, close: &Close, reconnect: impl Fn() -> Bytes + Send + Clone + 'static) {
-        for shard in self.shards.iter() {
-            let reconnect = Box::new(reconnect.clone());
-            shard.send(Command::CloseAll {
-                close: close.clone(),
-                reconnect,
-            });
-        }
-    }
-}
-
-impl SocketHandle {
-    /// Its name.
-    pub fn id(&self) -> SocketId {
-        self.id
-    }
-
-    /// Queues a frame, ahead of entries that are not yet being written.
-    pub fn send(&self, frame: Bytes) {
-        self.line
-            .backlog_bytes
-            .fetch_add(frame.len(), Ordering::Relaxed);
-        self.shard.send(Command::Control { id: self.id, frame });
-    }
-
-    /// Queues a frame, then releases subscriptions, each from behind the
-    /// given seq: what the frame says is true of what follows it.
-    pub fn release(&self, frame: Option<Bytes>, from: Vec<Start>) {
-        let bytes = frame.as_ref().map_or(0, Bytes::len);
-        self.line.backlog_bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.shard.send(Command::Release {
-            id: self.id,
-            frame,
-            from,
-        });
-    }
-
-    /// Ends subscriptions.
-    pub fn unsubscribe(&self, conversations: Vec<ConversationId>) {
-        self.shard.send(Command::Unsubscribe {
-            id: self.id,
-            conversations,
-        });
-    }
-
-    /// Says who it is and, in monotonic milliseconds, until when.
-    pub fn identify(&self, user: UserId, expires_ms: u64) {
-        self.shard.send(Command::Identify {
-            id: self.id,
-            user,
-            expires_ms,
-        });
-    }
-
-    /// Closes it after what is queued.
-    pub fn close(&self, close: Close) {
-        self.shard.send(Command::Close { id: self.id, close });
-    }
-
-    /// The peer is gone: forget the socket.
-    pub fn gone(&self) {
-        self.shard.send(Command::Gone { id: self.id });
-    }
-
-    /// Bytes came: the peer is alive.
-    pub fn heard(&self) {
-        self.line
-            .heard_ms
-            .store(crate::clock::monotonic_ms(), Ordering::Relaxed);
-    }
-
-    /// Whether the socket is being closed: what comes in is not read any more.
-    pub fn is_over(&self) -> bool {
-        self.line.over.load(Ordering::Relaxed)
-    }
-
-    /// Waits until its unsent replies are below `bytes_max`.
-    pub async fn writable(&self, bytes_max: usize) {
-        loop {
-            let drained = self.line.drained.notified();
-            tokio::pin!(drained);
-            drained.as_mut().enable();
-            if self.line.backlog_bytes.load(Ordering::Relaxed) <= bytes_max || self.is_over() {
-                return;
-            }
-            drained.await;
-        }
-    }
 }

@@ -1,222 +1,234 @@
-//! A conversation as one shard knows it: head, ring, pages, subscribers.
+//! A conversation in one format as one shard knows it: head, frames held,
+//! subscribers. A row that nobody lags behind is small.
 
-use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use bytes::Bytes;
-use fanfare_protocol::limits::PAGE_SEQS;
+use super::format::Feed;
+use super::ring::Held;
+use super::run::Run;
 
-/// One followed conversation.
-#[derive(Debug, Default)]
+/// One followed conversation in one format.
+#[derive(Debug)]
 pub(super) struct Row {
+    pub feed: Feed,
     /// Newest seq known.
     pub head: u64,
     /// Number of the newest hold.
     pub hold: u64,
-    /// Sockets with a subscription.
-    pub subscribers: HashSet<u64>,
-    /// How many of them have not had everything up to `head`.
-    pub behind: usize,
-    ring: VecDeque<Bytes>,
-    ring_first: u64,
-    ring_bytes: usize,
-    pages: HashMap<u64, Arc<Vec<Bytes>>>,
-    waiting: HashMap<u64, HashSet<u64>>,
+    /// Subscriptions, in no order.
+    pub subscribers: Vec<Place>,
+    /// How many of those that were looked at have not had everything.
+    pub behind: u32,
+    /// Of a large row: where the pass stands that looks at everybody, and how
+    /// many it has yet to see.
+    pub pass: Pass,
+    /// Frames; `None` when nobody needs any.
+    pub held: Option<Box<Held>>,
 }
 
-/// The page of a seq: 64 aligned seqs, from 0.
-pub(super) fn page_of(seq: u64) -> u64 {
-    seq.saturating_sub(1) / PAGE_SEQS
+/// A subscription's place: its socket, and which of that socket's.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub socket: u32,
+    pub slot: u32,
+}
+
+/// A pass over a large row's subscribers, around in a circle: whoever comes
+/// into it last is behind whoever was seen last.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Pass {
+    pub next: u32,
+    pub left: u32,
+    /// The next one begins soon.
+    pub waits: bool,
+    /// When the newest pass began, in monotonic milliseconds.
+    pub began_ms: u64,
 }
 
 impl Row {
     /// A conversation of which everything up to `head` is known.
-    pub fn at(head: u64) -> Self {
+    pub fn at(feed: Feed, head: u64) -> Self {
         Self {
+            feed,
             head,
-            ..Self::default()
+            hold: 0,
+            subscribers: Vec::new(),
+            behind: 0,
+            pass: Pass::default(),
+            held: None,
         }
     }
 
     /// Takes new frames behind the head; returns bytes added less dropped.
     /// A gap empties the ring: who lags reads pages.
-    pub fn extend(&mut self, first_seq: u64, frames: &[Bytes], bytes_max: usize) -> isize {
-        let before = self.ring_bytes;
-        let known = (self.head + 1).saturating_sub(first_seq);
-        let skip = usize::try_from(known).unwrap_or(usize::MAX);
-        if first_seq > self.head + 1 {
-            self.clear_ring();
+    pub fn extend(&mut self, run: &Arc<Run>, bytes_max: usize) -> isize {
+        if run.next_seq() <= self.head + 1 {
+            return 0;
         }
-        for (place, frame) in frames.iter().enumerate().skip(skip) {
-            let seq = first_seq + place as u64;
-            if self.ring.is_empty() {
-                self.ring_first = seq;
-            }
-            self.ring_bytes += frame.len();
-            self.ring.push_back(frame.clone());
-            self.head = seq;
-            // One frame of any size fits an empty ring.
-            while self.ring_bytes > bytes_max && self.ring.len() > 1 {
-                self.drop_oldest();
-            }
-        }
-        signed(self.ring_bytes) - signed(before)
+        let from = run.first_seq().max(self.head + 1);
+        self.head = run.next_seq() - 1;
+        self.held
+            .get_or_insert_default()
+            .extend(run, from, bytes_max)
     }
 
-    /// The ready frame of a seq, from ring or page.
-    pub fn frame(&self, seq: u64) -> Option<Bytes> {
-        if let Some(place) = seq.checked_sub(self.ring_first)
-            && let Some(frame) = self.ring.get(usize::try_from(place).ok()?)
-        {
-            return Some(frame.clone());
-        }
-        let place = (seq.checked_sub(1)? % PAGE_SEQS) as usize;
-        self.pages.get(&page_of(seq))?.get(place).cloned()
+    /// The run with the ready frame of a seq.
+    pub fn run(&self, seq: u64) -> Option<&Arc<Run>> {
+        let held = self.held.as_ref()?;
+        held.run(seq).or_else(|| held.page(seq))
     }
 
-    /// Notes that a socket waits for a page; `true` when the page must be
-    /// asked for.
-    pub fn wait_for(&mut self, page: u64, socket: u64) -> bool {
-        let waiting = self.waiting.entry(page).or_default();
-        let first = waiting.is_empty();
-        waiting.insert(socket);
-        first
-    }
-
-    /// A page arrived: who waited for it, and the bytes it adds.
-    pub fn take_page(&mut self, page: u64, frames: Arc<Vec<Bytes>>) -> (HashSet<u64>, isize) {
-        let added: usize = frames.iter().map(Bytes::len).sum();
-        let old = self.pages.insert(page, frames);
-        let dropped: usize = old.iter().flat_map(|old| old.iter()).map(Bytes::len).sum();
-        let waited = self.waiting.remove(&page).unwrap_or_default();
-        (waited, signed(added) - signed(dropped))
-    }
-
-    /// A page could not be had: who waited for it.
-    pub fn fail_page(&mut self, page: u64) -> HashSet<u64> {
-        self.waiting.remove(&page).unwrap_or_default()
-    }
-
-    /// Nobody is going to bring what was asked for: who waited for it.
-    pub fn fail_pages(&mut self) -> HashSet<u64> {
-        self.waiting
-            .drain()
-            .flat_map(|(_, waited)| waited)
-            .collect()
-    }
-
-    /// Whether a page is held.
-    pub fn has_page(&self, page: u64) -> bool {
-        self.pages.contains_key(&page)
-    }
-
-    /// Forgets a page; returns the bytes it had.
-    pub fn drop_page(&mut self, page: u64) -> usize {
-        let old = self.pages.remove(&page);
-        old.iter().flat_map(|old| old.iter()).map(Bytes::len).sum()
-    }
-
-    /// Forgets every frame of these seqs; returns the bytes dropped.
-    pub fn evict(&mut self, seqs: &[u64]) -> usize {
-        let mut dropped = 0;
-        for seq in seqs {
-            dropped += self.drop_page(page_of(*seq));
-            while self.ring_first <= *seq && !self.ring.is_empty() {
-                dropped += self.drop_oldest();
-            }
-        }
-        dropped
+    /// Whom the pass looks at next.
+    pub fn next_in_pass(&mut self) -> Option<Place> {
+        self.pass.left = self.pass.left.checked_sub(1)?;
+        let place = self.subscribers.get(self.pass.next as usize).copied();
+        let next = self.pass.next as usize + 1;
+        self.pass.next = if next < self.subscribers.len() {
+            self.pass.next + 1
+        } else {
+            0
+        };
+        place
     }
 
     /// Empties the ring when nobody is behind; returns the bytes dropped.
     pub fn settle(&mut self) -> usize {
-        if self.behind > 0 {
+        if self.behind > 0 || self.pass.left > 0 || self.pass.waits {
             return 0;
         }
-        self.clear_ring()
+        self.held.as_mut().map_or(0, |held| held.clear_ring())
+    }
+
+    /// Gives back what holds nothing.
+    pub fn take_empty(&mut self) -> Option<Box<Held>> {
+        if self.held.as_ref().is_some_and(|held| held.is_empty()) {
+            self.held.take()
+        } else {
+            None
+        }
     }
 
     /// Bytes held in ring and pages.
     pub fn held_bytes(&self) -> usize {
-        let pages = self.pages.values().flat_map(|page| page.iter());
-        self.ring_bytes + pages.map(Bytes::len).sum::<usize>()
+        self.held.as_ref().map_or(0, |held| held.bytes())
     }
 
-    fn clear_ring(&mut self) -> usize {
-        self.ring.clear();
-        self.ring.shrink_to_fit();
-        std::mem::take(&mut self.ring_bytes)
+    /// Forgets every frame of these seqs; returns the bytes dropped.
+    pub fn evict(&mut self, seqs: &[u64]) -> usize {
+        self.held.as_mut().map_or(0, |held| held.evict(seqs))
     }
 
-    fn drop_oldest(&mut self) -> usize {
-        let Some(frame) = self.ring.pop_front() else {
-            return 0;
-        };
-        self.ring_first += 1;
-        self.ring_bytes -= frame.len();
-        frame.len()
+    /// Adds a subscription; returns its place in the list.
+    pub fn add(&mut self, place: Place) -> u32 {
+        if self.subscribers.len() == self.subscribers.capacity() {
+            // Most conversations are small, and doubling would show.
+            let more = (self.subscribers.len() / 2).max(2);
+            self.subscribers.reserve_exact(more);
+        }
+        self.subscribers.push(place);
+        u32::try_from(self.subscribers.len() - 1).unwrap_or(u32::MAX)
     }
-}
 
-fn signed(bytes: usize) -> isize {
-    isize::try_from(bytes).unwrap_or(isize::MAX)
+    /// Takes a subscription out of the list; returns the one that moved into
+    /// its place, and whether a pass may now miss that one.
+    pub fn remove(&mut self, at: u32) -> Option<(Place, bool)> {
+        self.subscribers.swap_remove(at as usize);
+        let members = u32::try_from(self.subscribers.len()).unwrap_or(u32::MAX);
+        self.pass.left = self.pass.left.min(members);
+        if self.pass.next >= members {
+            self.pass.next = 0;
+        }
+        let moved = self.subscribers.get(at as usize).copied()?;
+        Some((moved, self.pass.left > 0 || self.pass.waits))
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use fanfare_protocol::ConversationId;
+
+    use super::super::format::Format;
+    use super::super::ring::page_of;
+    use super::super::run::RunBuilder;
     use super::*;
 
-    fn frames(texts: &[&'static str]) -> Vec<Bytes> {
-        texts
-            .iter()
-            .map(|text| Bytes::from_static(text.as_bytes()))
-            .collect()
+    fn row(head: u64) -> Row {
+        let feed = Feed {
+            conversation: ConversationId(uuid::Uuid::from_u128(1)),
+            format: Format::Json,
+        };
+        Row::at(feed, head)
+    }
+
+    fn run(first_seq: u64, texts: &[&str]) -> Arc<Run> {
+        let mut builder = RunBuilder::new(Format::Json, first_seq, 1 << 20);
+        texts.iter().for_each(|text| builder.push(text.as_bytes()));
+        Arc::new(builder.finish().remove(0))
+    }
+
+    /// The text of one frame.
+    fn text(row: &Row, seq: u64) -> Option<String> {
+        let frame = row.run(seq)?.frames(seq, seq);
+        Some(String::from_utf8_lossy(&frame[2..]).into_owned())
     }
 
     #[test]
     fn the_ring_holds_the_newest_that_fit() {
-        let mut row = Row {
-            behind: 1,
-            ..Row::default()
-        };
-        row.extend(1, &frames(&["aa", "bb", "cc"]), 4);
+        let mut row = row(0);
+        row.behind = 1;
+        for (seq, one) in ["aa", "bb", "cc"].iter().enumerate() {
+            row.extend(&run(seq as u64 + 1, &[one]), 8);
+        }
         assert_eq!(row.head, 3);
-        assert_eq!(row.frame(1), None);
-        assert_eq!(row.frame(2).as_deref(), Some(&b"bb"[..]));
-        row.extend(4, &frames(&["a long one"]), 4);
-        assert_eq!(row.frame(4).as_deref(), Some(&b"a long one"[..]));
+        assert_eq!(text(&row, 1), None);
+        assert_eq!(text(&row, 2).as_deref(), Some("bb"));
+        row.extend(&run(4, &["a long one"]), 8);
+        assert_eq!(text(&row, 4).as_deref(), Some("a long one"));
+        assert_eq!((text(&row, 3), text(&row, 5)), (None, None));
         assert_eq!(row.settle(), 0);
         row.behind = 0;
-        assert_eq!(row.settle(), 10);
-        assert_eq!(row.frame(4), None);
+        assert_eq!(row.settle(), 12);
+        assert_eq!(text(&row, 4), None);
+        assert!(row.take_empty().is_some());
     }
 
     #[test]
     fn repeats_are_skipped_and_gaps_empty_the_ring() {
-        let mut row = Row {
-            behind: 1,
-            ..Row::default()
-        };
-        row.extend(1, &frames(&["a", "b"]), 100);
-        row.extend(2, &frames(&["x", "c"]), 100);
-        assert_eq!(row.frame(2).as_deref(), Some(&b"b"[..]));
-        assert_eq!(row.frame(3).as_deref(), Some(&b"c"[..]));
-        row.extend(9, &frames(&["i"]), 100);
-        assert_eq!((row.head, row.frame(3)), (9, None));
-        assert_eq!(row.frame(9).as_deref(), Some(&b"i"[..]));
+        let mut row = row(0);
+        row.behind = 1;
+        row.extend(&run(1, &["a", "b"]), 100);
+        row.extend(&run(2, &["x", "c"]), 100);
+        assert_eq!(row.extend(&run(1, &["x", "x"]), 100), 0);
+        assert_eq!(text(&row, 2).as_deref(), Some("b"));
+        assert_eq!(text(&row, 3).as_deref(), Some("c"));
+        row.extend(&run(9, &["i"]), 100);
+        assert_eq!((row.head, text(&row, 3)), (9, None));
+        assert_eq!(text(&row, 9).as_deref(), Some("i"));
+        // A head that came without frames is a gap too.
+        row.head = 11;
+        row.extend(&run(9, &["i", "j", "k", "l"]), 100);
+        assert_eq!((text(&row, 9), text(&row, 11)), (None, None));
+        assert_eq!(text(&row, 12).as_deref(), Some("l"));
+        row.evict(&[12]);
+        row.extend(&run(13, &["m"]), 100);
+        assert_eq!(text(&row, 13).as_deref(), Some("m"));
+        assert_eq!(row.held_bytes(), 3);
     }
 
     #[test]
     fn a_deletion_takes_frames_out_of_ring_and_pages() {
-        let mut row = Row {
-            head: 130,
-            ..Row::default()
-        };
-        row.take_page(0, Arc::new(frames(&["a", "b"])));
-        row.extend(131, &frames(&["c", "d"]), 100);
-        row.evict(&[2, 131]);
-        assert_eq!(row.frame(1), None);
-        assert_eq!(row.frame(131), None);
-        assert_eq!(row.frame(132).as_deref(), Some(&b"d"[..]));
+        let mut row = row(130);
+        row.extend(&run(131, &["c", "d", "e"]), 100);
+        let held = row.held.as_mut().unwrap();
+        held.keep_page(page_of(1), run(1, &["a", "b"]));
+        assert_eq!(text(&row, 2).as_deref(), Some("b"));
+        assert_eq!(row.evict(&[2, 132]), 6 + 6);
+        assert_eq!(
+            (text(&row, 1), text(&row, 131), text(&row, 132)),
+            (None, None, None)
+        );
+        assert_eq!(text(&row, 133).as_deref(), Some("e"));
+        assert_eq!(row.evict(&[133]), 3);
+        assert_eq!(row.held_bytes(), 0);
     }
 }

@@ -3,6 +3,9 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+/// Bytes of the longest header.
+pub(super) const FRAME_HEAD_BYTES_MAX: usize = 10;
+
 /// A text message in one frame.
 pub fn text_frame(payload: &[u8]) -> Bytes {
     frame(0x1, payload)
@@ -22,7 +25,7 @@ pub fn close_frame(code: u16, reason: &str) -> Bytes {
 
 /// A ping without payload.
 pub fn ping_frame() -> Bytes {
-    frame(0x9, &[])
+    Bytes::from_static(b"\x89\x00")
 }
 
 /// The answer to a ping; the payload is cut at 125 bytes.
@@ -30,21 +33,26 @@ pub fn pong_frame(payload: &[u8]) -> Bytes {
     frame(0xA, &payload[..payload.len().min(125)])
 }
 
-fn frame(opcode: u8, payload: &[u8]) -> Bytes {
-    let mut frame = BytesMut::with_capacity(payload.len() + 10);
-    frame.put_u8(0x80 | opcode);
+/// A final frame behind what `out` has.
+pub(super) fn put_frame(out: &mut impl BufMut, opcode: u8, payload: &[u8]) {
+    out.put_u8(0x80 | opcode);
     match payload.len() {
-        length @ 0..=125 => frame.put_u8(length as u8),
+        length @ 0..=125 => out.put_u8(length as u8),
         length @ 126..=0xFFFF => {
-            frame.put_u8(126);
-            frame.put_u16(length as u16);
+            out.put_u8(126);
+            out.put_u16(length as u16);
         }
         length => {
-            frame.put_u8(127);
-            frame.put_u64(length as u64);
+            out.put_u8(127);
+            out.put_u64(length as u64);
         }
     }
-    frame.put_slice(payload);
+    out.put_slice(payload);
+}
+
+fn frame(opcode: u8, payload: &[u8]) -> Bytes {
+    let mut frame = BytesMut::with_capacity(payload.len() + FRAME_HEAD_BYTES_MAX);
+    put_frame(&mut frame, opcode, payload);
     frame.freeze()
 }
 

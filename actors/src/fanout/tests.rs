@@ -4,15 +4,22 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use fanfare_protocol::limits::LARGE_ROOM_SUBSCRIBERS;
 use fanfare_protocol::{ConversationId, Limits, UserId};
 use parking_lot::Mutex;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Close, Fanout, Frames, SocketHandle, Source, Start, Watch, Wire, text_frame};
+use super::{
+    Close, Ends, Fanout, Feed, Format, Frames, Run, RunBuilder, SocketHandle, Source, Start, Watch,
+    Wire, text_frame,
+};
 
 const ROOM: ConversationId = ConversationId(uuid::Uuid::from_u128(1));
+const FEED: Feed = Feed {
+    conversation: ROOM,
+    format: Format::Json,
+};
 const BOB: UserId = UserId(uuid::Uuid::from_u128(2));
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -21,15 +28,15 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Asked(Mutex<Vec<String>>);
 
 impl Source for Asked {
-    fn fetch(&self, _: usize, _: ConversationId, page: u64) {
+    fn fetch(&self, _: usize, _: Feed, page: u64) {
         self.0.lock().push(format!("page {page}"));
     }
 
-    fn refollow(&self, _: usize, _: ConversationId, head: u64) {
+    fn refollow(&self, _: usize, _: Feed, head: u64) {
         self.0.lock().push(format!("refollow {head}"));
     }
 
-    fn idle(&self, _: usize, _: ConversationId, _: u64) {}
+    fn idle(&self, _: usize, _: Feed, _: u64) {}
 }
 
 struct Nobody;
@@ -53,18 +60,24 @@ async fn socket(fanout: &Fanout) -> (SocketHandle, TcpStream) {
     let address = listener.local_addr().unwrap();
     let (client, server) = tokio::join!(TcpStream::connect(address), listener.accept());
     let wire = Wire::Plain(Arc::new(server.unwrap().0));
-    let socket = fanout.attach(wire, |_| Some(Arc::new(Nobody))).unwrap();
+    let socket = fanout
+        .attach(wire, Format::Json, |_| Some(Arc::new(Nobody)))
+        .unwrap();
     socket.identify(BOB, u64::MAX);
     (socket, client.unwrap())
 }
 
+fn run(first_seq: u64, texts: &[&str]) -> Arc<Run> {
+    let mut runs = RunBuilder::new(Format::Json, first_seq, usize::MAX);
+    texts.iter().for_each(|text| runs.push(text.as_bytes()));
+    Arc::new(runs.finish().remove(0))
+}
+
 fn frames(first_seq: u64, texts: &[&str]) -> Frames {
     Frames {
-        conversation: ROOM,
-        first_seq,
-        frames: texts.iter().map(|it| text_frame(it.as_bytes())).collect(),
-        ends: Vec::new(),
-        evicted: Vec::new(),
+        feed: FEED,
+        run: run(first_seq, texts),
+        ends: None,
     }
 }
 
@@ -100,15 +113,14 @@ async fn a_removal_before_the_membership_ends_no_subscription() {
     shard.hold(socket.id(), ROOM, 1, 1);
     // Removed by 2, added again by 3, removed by 5: known when it is released.
     let mut entries = frames(2, &["2", "3", "4", "5", "6"]);
-    entries.ends = vec![(2, Some(vec![BOB])), (5, Some(vec![BOB]))];
-    shard.entries(Arc::new(entries));
+    entries.ends = Some(Arc::new(Ends {
+        users: vec![(2, Some(vec![BOB])), (5, Some(vec![BOB]))],
+        evicted: Vec::new(),
+    }));
+    shard.entries(entries);
     socket.release(Some(text_frame(b"reply")), start(3, 3));
     assert_eq!(read(&mut client, 1).await, ["reply"]);
-    shard.page(
-        ROOM,
-        0,
-        Arc::new(frames(1, &["1", "2", "3", "4", "5", "6"]).frames),
-    );
+    shard.page(FEED, 0, Some(run(1, &["1", "2", "3", "4", "5", "6"])));
     assert_eq!(read(&mut client, 2).await, ["4", "5"]);
     socket.send(text_frame(b"end"));
     assert_eq!(read(&mut client, 1).await, ["end"]);
@@ -122,14 +134,13 @@ async fn text_deleted_in_the_same_batch_is_never_written() {
     shard.hold(socket.id(), ROOM, 1, 1);
     socket.release(Some(text_frame(b"reply")), start(1, 1));
     let mut entries = frames(2, &["secret", "deleted"]);
-    entries.evicted = vec![2];
-    shard.entries(Arc::new(entries));
+    entries.ends = Some(Arc::new(Ends {
+        users: Vec::new(),
+        evicted: vec![2],
+    }));
+    shard.entries(entries);
     assert_eq!(read(&mut client, 1).await, ["reply"]);
-    let page: Vec<Bytes> = ["1", "", "deleted"]
-        .iter()
-        .map(|it| text_frame(it.as_bytes()))
-        .collect();
-    shard.page(ROOM, 0, Arc::new(page));
+    shard.page(FEED, 0, Some(run(1, &["1", "", "deleted"])));
     assert_eq!(read(&mut client, 2).await, ["", "deleted"]);
     assert_eq!(*asked.0.lock(), ["page 0"]);
 }
@@ -155,8 +166,95 @@ async fn pages_that_a_dead_relay_owes_are_asked_for_again() {
 #[tokio::test]
 async fn a_socket_that_comes_while_all_are_closed_is_closed_too() {
     let (fanout, _) = shard().await;
-    fanout.close_all(&Close::new(1012, "restarting"), || text_frame(b"later"));
+    fanout.close_all(&Close::new(1012, "restarting"), |_| text_frame(b"later"));
     let (_socket, mut client) = socket(&fanout).await;
     assert_eq!(read(&mut client, 1).await, ["later"]);
     assert!(read(&mut client, 1).await[0].ends_with("restarting"));
+}
+
+/// Releases `count` sockets from behind seq 0 of the room.
+async fn crowd(fanout: &Fanout, count: usize) -> Vec<(SocketHandle, TcpStream)> {
+    let mut crowd = Vec::new();
+    for _ in 0..count {
+        let (socket, client) = socket(fanout).await;
+        fanout.shards()[0].hold(socket.id(), ROOM, 0, 1);
+        socket.release(None, start(0, 0));
+        crowd.push((socket, client));
+    }
+    crowd
+}
+
+#[tokio::test]
+async fn everybody_in_a_large_room_gets_everything_while_others_come_and_go() {
+    const ENTRIES: usize = 40;
+    let (fanout, _) = shard().await;
+    let shard = fanout.shards()[0].clone();
+    let mut crowd = crowd(&fanout, 5 * LARGE_ROOM_SUBSCRIBERS / 2).await;
+    for seq in 1..=ENTRIES {
+        shard.entries(frames(seq as u64, &[&seq.to_string()]));
+        // One leaves from the middle: the last takes its place in the list.
+        let (leaver, _client) = crowd.swap_remove(crowd.len() / 2);
+        leaver.unsubscribe(vec![ROOM]);
+        tokio::task::yield_now().await;
+    }
+    let expected: Vec<String> = (1..=ENTRIES).map(|seq| seq.to_string()).collect();
+    for (_, client) in &mut crowd {
+        assert_eq!(read(client, ENTRIES).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_stops_gets_every_byte_once_it_reads_again() {
+    let (fanout, asked) = shard().await;
+    let shard = fanout.shards()[0].clone();
+    let mut crowd = crowd(&fanout, 1).await;
+    let (socket, client) = &mut crowd[0];
+    let text = |seq: u64| format!("{seq:0>120}");
+    // More than the kernel takes and more than the ring holds.
+    let entries = 64 * 1024;
+    for first in (1..=entries).step_by(64) {
+        let texts: Vec<String> = (first..first + 64).map(text).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        shard.entries(frames(first, &texts));
+        socket.send(text_frame(b"control"));
+        if first % 4096 == 1 {
+            tokio::task::yield_now().await;
+        }
+    }
+    let (mut next, mut controls) = (1, 0);
+    while next <= entries || controls < entries / 64 {
+        for page in std::mem::take(&mut *asked.0.lock()) {
+            let page: u64 = page.strip_prefix("page ").unwrap().parse().unwrap();
+            let texts: Vec<String> = (page * 64 + 1..=page * 64 + 64).map(text).collect();
+            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+            shard.page(FEED, page, Some(run(page * 64 + 1, &texts)));
+        }
+        let one = tokio::time::timeout(Duration::from_millis(50), read(client, 1)).await;
+        match one.ok().map(|mut one| one.remove(0)) {
+            Some(control) if control == "control" => controls += 1,
+            Some(entry) => {
+                assert_eq!(entry, text(next));
+                next += 1;
+            }
+            // Waits for a page that was just asked for.
+            None => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn entries_within_the_window_of_a_hot_room_come_with_its_end() {
+    let (fanout, _) = shard().await;
+    let shard = fanout.shards()[0].clone();
+    let mut crowd = crowd(&fanout, LARGE_ROOM_SUBSCRIBERS + 1).await;
+    // The first goes at once, the others within one window.
+    for seq in 1..=9 {
+        shard.entries(frames(seq, &[&seq.to_string()]));
+    }
+    for (_, client) in &mut crowd {
+        assert_eq!(
+            read(client, 9).await,
+            ["1", "2", "3", "4", "5", "6", "7", "8", "9"]
+        );
+    }
 }

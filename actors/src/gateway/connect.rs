@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Gateway;
 use crate::account::Identity;
-use crate::fanout::{SocketHandle, Watch, Wire};
+use crate::fanout::{Format, SocketHandle, Watch, Wire};
 use crate::session::{Session, SessionArguments, SessionMessage};
 
 /// A connection from its reader's side.
@@ -69,13 +69,14 @@ impl Gateway {
     pub fn connect(
         self: &Arc<Self>,
         wire: Wire,
+        format: Format,
         address: IpAddr,
         identity: Option<Identity>,
     ) -> Result<Connection, Refusal> {
         let parts = &self.parts;
         let mut actor = None;
         let supervisors = &parts.supervisors;
-        let socket = parts.fanout.attach(wire, |socket| {
+        let socket = parts.fanout.attach(wire, format, |socket| {
             let at = usize::try_from(socket.id().number()).unwrap_or(0) % supervisors.len().max(1);
             let arguments = SessionArguments {
                 socket: socket.clone(),

@@ -9,19 +9,18 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use fanfare_engine::port::{Log, StoreError};
 use fanfare_engine::room::Published;
 use fanfare_engine::row::LogRow;
-use fanfare_protocol::limits::LATER_MS;
 use fanfare_protocol::{ConversationId, Limits};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use smallvec::SmallVec;
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::fanout::{Fanout, ShardHandle, SocketId};
+use crate::fanout::{FORMATS, Fanout, Feed, Format, SocketId};
 use crate::owner::{Follower, Head, Owner};
 
 /// What a relay starts with.
@@ -45,13 +44,13 @@ pub enum RelayMessage {
     Hold(SocketId, ConversationId, oneshot::Sender<Option<Head>>),
     /// A shard has subscribers of a relay that failed, who have had
     /// everything up to this seq.
-    Refollow(usize, ConversationId, u64),
+    Refollow(usize, Feed, u64),
     /// Ask the owner once more.
     Follow(ConversationId),
     /// A shard has no subscriber any more; its newest hold had this number.
-    Idle(usize, ConversationId, u64),
+    Idle(usize, Feed, u64),
     /// A shard wants a page behind its ring.
-    Fetch(usize, ConversationId, u64),
+    Fetch(usize, Feed, u64),
     /// The owner published entries.
     Entries(Arc<Published>),
     /// The owner says how far the log is.
@@ -66,17 +65,8 @@ pub enum RelayMessage {
     /// Missing entries were read, up to a head.
     Pulled(ConversationId, Head, Result<Vec<LogRow>, StoreError>),
     /// A page was read, under the row's generation at the time.
-    PageRead(
-        usize,
-        ConversationId,
-        u64,
-        u64,
-        Result<Vec<LogRow>, StoreError>,
-    ),
+    PageRead(ConversationId, u64, u64, Result<Vec<LogRow>, StoreError>),
 }
-
-/// Numbers of holds, rising over all relays of the process.
-static HOLDS: AtomicU64 = AtomicU64::new(1);
 
 /// The actor.
 pub struct Relay;
@@ -90,26 +80,91 @@ pub struct State {
     pub(super) fetches: Arc<Semaphore>,
     pub(super) limits: Arc<Limits>,
     pub(super) rows: HashMap<ConversationId, Row>,
+    /// Pages that are being read, and who waits for them.
+    pub(super) reading: HashMap<(ConversationId, u64), Vec<(usize, Format)>>,
 }
 
-/// One followed conversation.
+/// One followed conversation. Most are idle: what only the others need lies
+/// in a box.
 #[derive(Default)]
 pub(super) struct Row {
     /// What was handed to the shards; `None` until the owner answered.
-    pub(super) head: Option<Head>,
-    /// Shards with subscribers, one bit each.
-    pub(super) shards: u64,
+    pub(super) head: Option<Known>,
+    /// Grows with every deletion: pages read before it are read again.
+    pub(super) generation: u32,
+    /// Who has subscribers.
+    pub(super) readers: SmallVec<[Reader; 2]>,
+    /// What is under way.
+    pub(super) busy: Option<Box<Busy>>,
+}
+
+/// A head without its conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Known {
+    pub epoch: u64,
+    pub seq: u64,
+}
+
+/// Subscribers of one format on one shard.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reader {
+    pub shard: u16,
+    pub format: Format,
+    /// Number of the newest hold.
+    pub hold: u64,
+}
+
+/// What a row needs while something is under way.
+#[derive(Default)]
+pub(super) struct Busy {
     /// What shards of a relay that failed have had, before the owner answered.
     pub(super) had: Option<u64>,
     /// A pull is under way.
     pub(super) pulling: bool,
     /// How far the owner says the log is.
-    pub(super) target: Option<Head>,
-    /// Grows with every deletion: pages read before it are read again.
-    pub(super) generation: u64,
-    /// Number of the newest hold of each shard.
-    pub(super) holds: Vec<(usize, u64)>,
+    pub(super) target: Option<Known>,
     pub(super) waiting: Vec<(SocketId, oneshot::Sender<Option<Head>>)>,
+}
+
+impl Row {
+    pub(super) fn busy(&mut self) -> &mut Busy {
+        self.busy.get_or_insert_default()
+    }
+
+    /// Gives back what nothing is in.
+    pub(super) fn rest(&mut self) {
+        let rests = |busy: &Busy| {
+            !busy.pulling && busy.target.is_none() && busy.had.is_none() && busy.waiting.is_empty()
+        };
+        if self.busy.as_deref().is_some_and(rests) {
+            self.busy = None;
+        }
+    }
+
+    /// The formats in use.
+    pub(super) fn formats(&self) -> impl Iterator<Item = Format> {
+        let used = |format: &Format| self.readers.iter().any(|it| it.format == *format);
+        FORMATS.into_iter().filter(used)
+    }
+}
+
+impl Known {
+    pub(super) fn of(self, conversation: ConversationId) -> Head {
+        Head {
+            conversation,
+            epoch: self.epoch,
+            seq: self.seq,
+        }
+    }
+}
+
+impl From<Head> for Known {
+    fn from(head: Head) -> Self {
+        Self {
+            epoch: head.epoch,
+            seq: head.seq,
+        }
+    }
 }
 
 /// How the owner reaches a relay: bounded in bytes, what is too much is
@@ -177,6 +232,7 @@ impl Actor for Relay {
             fetches: Arc::new(Semaphore::new(args.limits.page_fetches_max)),
             limits: args.limits,
             rows: HashMap::new(),
+            reading: HashMap::new(),
         })
     }
 
@@ -190,15 +246,11 @@ impl Actor for Relay {
             RelayMessage::Hold(socket, conversation, answer) => {
                 state.hold(&myself, socket, conversation, answer);
             }
-            RelayMessage::Refollow(shard, conversation, head) => {
-                state.refollow(&myself, shard, conversation, head);
+            RelayMessage::Refollow(shard, feed, head) => {
+                state.refollow(&myself, shard, feed, head);
             }
-            RelayMessage::Idle(shard, conversation, hold) => {
-                state.idle(shard, conversation, hold);
-            }
-            RelayMessage::Fetch(shard, conversation, page) => {
-                state.fetch(&myself, shard, conversation, page);
-            }
+            RelayMessage::Idle(shard, feed, hold) => state.idle(shard, feed, hold),
+            RelayMessage::Fetch(shard, feed, page) => state.fetch(&myself, shard, feed, page),
             RelayMessage::Entries(published) => {
                 state
                     .queued
@@ -209,9 +261,7 @@ impl Actor for Relay {
             RelayMessage::Unknown(conversation) => state.unknown(&myself, conversation),
             RelayMessage::Follow(conversation) => state.follow_again(&myself, conversation),
             RelayMessage::Signal(conversation, frame) => {
-                for shard in state.shards_of(conversation) {
-                    shard.signal(conversation, frame.clone());
-                }
+                state.signal(conversation, &frame);
             }
             #[cfg(test)]
             RelayMessage::Die(word) => {
@@ -221,138 +271,11 @@ impl Actor for Relay {
             RelayMessage::Pulled(conversation, target, rows) => {
                 state.pulled(&myself, conversation, target, rows);
             }
-            RelayMessage::PageRead(shard, conversation, page, generation, rows) => {
-                state.page_read(&myself, shard, conversation, page, generation, rows);
+            RelayMessage::PageRead(conversation, page, generation, rows) => {
+                state.page_read(&myself, conversation, page, generation, rows);
             }
         }
         Ok(())
-    }
-}
-
-impl State {
-    fn hold(
-        &mut self,
-        myself: &ActorRef<RelayMessage>,
-        socket: SocketId,
-        conversation: ConversationId,
-        answer: oneshot::Sender<Option<Head>>,
-    ) {
-        let known = self.rows.contains_key(&conversation);
-        let row = self.rows.entry(conversation).or_default();
-        row.waiting.push((socket, answer));
-        if row.head.is_some() {
-            self.answer_waiting(conversation);
-        } else if !known {
-            self.owner.follow(conversation, self.follower(myself));
-        }
-    }
-
-    /// Takes over from a relay that failed: what its shards have not had is
-    /// pulled and handed on, because entries say who ends and what is gone.
-    fn refollow(
-        &mut self,
-        myself: &ActorRef<RelayMessage>,
-        shard: usize,
-        conversation: ConversationId,
-        had: u64,
-    ) {
-        let known = self.rows.contains_key(&conversation);
-        let row = self.rows.entry(conversation).or_default();
-        row.shards |= 1 << shard;
-        match row.head {
-            None => row.had = Some(row.had.map_or(had, |other| other.min(had))),
-            Some(head) if had < head.seq => {
-                row.head = Some(Head { seq: had, ..head });
-                self.pull(myself, head, Duration::ZERO);
-            }
-            Some(_) => {}
-        }
-        if !known {
-            self.owner.follow(conversation, self.follower(myself));
-        }
-    }
-
-    fn follow_again(&mut self, myself: &ActorRef<RelayMessage>, conversation: ConversationId) {
-        let row = self.rows.get(&conversation);
-        if row.is_some_and(|row| row.head.is_none()) {
-            self.owner.follow(conversation, self.follower(myself));
-        }
-    }
-
-    fn follower(&self, myself: &ActorRef<RelayMessage>) -> Arc<dyn Follower> {
-        Arc::new(RelayFollower {
-            relay: myself.clone(),
-            queued: Arc::clone(&self.queued),
-            queue_bytes_max: self.limits.relay_queue_bytes_max,
-        })
-    }
-
-    pub(super) fn answer_waiting(&mut self, conversation: ConversationId) {
-        let Some(row) = self.rows.get_mut(&conversation) else {
-            return;
-        };
-        let Some(head) = row.head else { return };
-        for (socket, answer) in std::mem::take(&mut row.waiting) {
-            if let Some(shard) = self.fanout.shard(socket.shard()) {
-                row.shards |= 1 << socket.shard();
-                let number = HOLDS.fetch_add(1, Ordering::Relaxed);
-                row.holds.retain(|(at, _)| *at != socket.shard());
-                row.holds.push((socket.shard(), number));
-                shard.hold(socket, conversation, head.seq, number);
-            }
-            // Whoever asked may be gone: then the hold is dropped with its socket.
-            let _ = answer.send(Some(head));
-        }
-    }
-
-    fn unknown(&mut self, myself: &ActorRef<RelayMessage>, conversation: ConversationId) {
-        let Some(row) = self.rows.get_mut(&conversation) else {
-            return;
-        };
-        for (_, answer) in std::mem::take(&mut row.waiting) {
-            let _ = answer.send(None);
-        }
-        if row.head.is_some() {
-            return;
-        }
-        if row.shards == 0 {
-            self.rows.remove(&conversation);
-            self.owner.unfollow(conversation);
-        } else {
-            // Shards of a relay that failed have subscribers: ask again.
-            let relay = myself.clone();
-            tokio::spawn(async move {
-                tokio::time::sleep(Duration::from_millis(LATER_MS)).await;
-                tell(&relay, RelayMessage::Follow(conversation));
-            });
-        }
-    }
-
-    fn idle(&mut self, shard: usize, conversation: ConversationId, hold: u64) {
-        let Some(row) = self.rows.get_mut(&conversation) else {
-            return;
-        };
-        if row
-            .holds
-            .iter()
-            .any(|(at, newest)| *at == shard && *newest > hold)
-        {
-            return;
-        }
-        row.holds.retain(|(at, _)| *at != shard);
-        row.shards &= !(1 << shard);
-        if row.shards == 0 && row.waiting.is_empty() {
-            self.rows.remove(&conversation);
-            self.owner.unfollow(conversation);
-        }
-    }
-
-    pub(super) fn shards_of(&self, conversation: ConversationId) -> Vec<ShardHandle> {
-        let bits = self.rows.get(&conversation).map_or(0, |row| row.shards);
-        (0..64)
-            .filter(|at| bits & (1 << at) != 0)
-            .filter_map(|at| self.fanout.shard(at).cloned())
-            .collect()
     }
 }
 

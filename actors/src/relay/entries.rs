@@ -7,16 +7,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use fanfare_engine::entry::{Body, Entry};
 use fanfare_engine::port::{Order, RowRange, StoreError};
-use fanfare_engine::room::{Published, PublishedRow};
+use fanfare_engine::room::Published;
 use fanfare_engine::row::LogRow;
-use fanfare_engine::view::{Ends, ends_of, event_of};
+use fanfare_engine::view::{self, ends_of, event_of};
 use fanfare_protocol::ConversationId;
 use fanfare_protocol::frame::encode_event;
-use fanfare_protocol::limits::{PAGE_RETRY_MS, SCAN_ROWS};
+use fanfare_protocol::limits::{PAGE_RETRY_MS, RUN_BYTES_MAX, SCAN_ROWS};
 use ractor::ActorRef;
+use smallvec::SmallVec;
 
-use super::actor::{RelayMessage, State, tell};
-use crate::fanout::{Frames, text_frame};
+use super::actor::{Known, RelayMessage, State, tell};
+use crate::fanout::{Ends, FORMATS, Feed, Format, Frames, Run, RunBuilder};
 use crate::owner::Head;
 
 impl State {
@@ -28,40 +29,41 @@ impl State {
         let Some((first, last)) = published.rows.first().zip(published.rows.last()) else {
             return;
         };
-        let newest = Head {
-            conversation,
+        let newest = Known {
             epoch: last.row.epoch,
             seq: last.row.seq,
         };
         let Some(head) = row.head else {
             // The first head, on its way, may be older: pulled when it comes.
-            row.target = Some(newest);
+            row.busy().target = Some(newest);
             return;
         };
-        if first.row.seq > head.seq + 1 || row.pulling {
-            self.pull(myself, newest, Duration::ZERO);
+        let pulling = row.busy.as_ref().is_some_and(|busy| busy.pulling);
+        if first.row.seq > head.seq + 1 || pulling {
+            self.pull(myself, newest.of(conversation), Duration::ZERO);
             return;
         }
-        let new: Vec<&PublishedRow> = published
-            .rows
-            .iter()
-            .filter(|it| it.row.seq > head.seq)
-            .collect();
-        let entries = new.iter().map(|it| (&it.row, &*it.entry)).collect();
-        self.hand_on(conversation, newest, entries);
+        let new = published.rows.iter().filter(|it| it.row.seq > head.seq);
+        let entries: Vec<(&LogRow, &Entry)> = new.map(|it| (&it.row, &*it.entry)).collect();
+        self.hand_on(conversation, newest, &entries);
     }
 
     pub(super) fn head(&mut self, myself: &ActorRef<RelayMessage>, head: Head) {
-        let Some(row) = self.rows.get_mut(&head.conversation) else {
+        let conversation = head.conversation;
+        let Some(row) = self.rows.get_mut(&conversation) else {
             return;
         };
         match row.head {
             None => {
-                let had = row.had.take().map_or(head.seq, |had| had.min(head.seq));
-                let target = row.target.filter(|target| target.seq > head.seq);
-                row.head = Some(Head { seq: had, ..head });
-                self.answer_waiting(head.conversation);
-                let target = target.unwrap_or(head);
+                let busy = row.busy();
+                let had = busy.had.take().map_or(head.seq, |had| had.min(head.seq));
+                let target = busy.target.filter(|target| target.seq > head.seq);
+                row.head = Some(Known {
+                    seq: had,
+                    epoch: head.epoch,
+                });
+                self.answer_waiting(conversation);
+                let target = target.map_or(head, |target| target.of(conversation));
                 if target.seq > had {
                     self.pull(myself, target, Duration::ZERO);
                 }
@@ -69,8 +71,12 @@ impl State {
             Some(known) if head.seq > known.seq => self.pull(myself, head, Duration::ZERO),
             // What a shard dropped it learns from the repeated head.
             Some(known) if head.seq == known.seq => {
-                for shard in self.shards_of(head.conversation) {
-                    shard.head(head.conversation, head.seq);
+                for (shard, format) in self.readers(conversation) {
+                    let feed = Feed {
+                        conversation,
+                        format,
+                    };
+                    shard.head(feed, head.seq);
                 }
             }
             Some(_) => {}
@@ -83,14 +89,16 @@ impl State {
         let Some(row) = self.rows.get_mut(&target.conversation) else {
             return;
         };
-        if row.target.is_none_or(|known| known.seq < target.seq) {
-            row.target = Some(target);
+        let head = row.head;
+        let busy = row.busy();
+        if busy.target.is_none_or(|known| known.seq < target.seq) {
+            busy.target = Some(target.into());
         }
-        let Some(head) = row.head else { return };
-        if row.pulling {
+        let Some(head) = head else { return };
+        if busy.pulling {
             return;
         }
-        row.pulling = true;
+        busy.pulling = true;
         metrics::counter!("fanfare_relay_pulls_total").increment(1);
         let (log, relay) = (Arc::clone(&self.log), myself.clone());
         tokio::spawn(async move {
@@ -122,7 +130,7 @@ impl State {
         let Some(row) = self.rows.get_mut(&conversation) else {
             return;
         };
-        row.pulling = false;
+        row.busy().pulling = false;
         let from = row.head.map_or(0, |head| head.seq);
         match rows
             .map_err(|error| error.to_string())
@@ -130,69 +138,115 @@ impl State {
         {
             Ok(rows) => {
                 if let Some((last, _)) = rows.last() {
-                    let newest = Head {
-                        conversation,
+                    let newest = Known {
                         epoch: last.epoch,
                         seq: last.seq,
                     };
-                    let entries = rows.iter().map(|(row, entry)| (row, entry)).collect();
-                    self.hand_on(conversation, newest, entries);
+                    let entries: Vec<(&LogRow, &Entry)> =
+                        rows.iter().map(|(row, entry)| (row, entry)).collect();
+                    self.hand_on(conversation, newest, &entries);
                 }
             }
             Err(error) => tracing::warn!(%conversation, error, "missing entries not read"),
         }
-        let row = self.rows.get(&conversation);
-        let reached = row.and_then(|row| row.head).map_or(0, |head| head.seq);
-        let wanted = row.and_then(|row| row.target).unwrap_or(target);
+        let Some(row) = self.rows.get_mut(&conversation) else {
+            return;
+        };
+        let reached = row.head.map_or(0, |head| head.seq);
+        let busy = row.busy();
+        let wanted = busy.target.unwrap_or(target.into());
         if reached < wanted.seq {
             let pause = if reached > from { 0 } else { PAGE_RETRY_MS };
-            self.pull(myself, wanted, Duration::from_millis(pause));
+            self.pull(
+                myself,
+                wanted.of(conversation),
+                Duration::from_millis(pause),
+            );
+        } else {
+            busy.target = None;
+            row.rest();
         }
     }
 
-    /// Encodes entries once and gives them to every shard that has readers.
+    /// Encodes entries once for each format in use and gives them to every
+    /// shard that has readers.
     pub(super) fn hand_on(
         &mut self,
         conversation: ConversationId,
-        newest: Head,
-        entries: Vec<(&LogRow, &Entry)>,
+        newest: Known,
+        entries: &[(&LogRow, &Entry)],
     ) {
-        let Some((first, _)) = entries.first() else {
+        let Some(row) = self.rows.get_mut(&conversation) else {
             return;
         };
-        let mut frames = Frames {
-            conversation,
-            first_seq: first.seq,
-            frames: Vec::with_capacity(entries.len()),
-            ends: Vec::new(),
-            evicted: Vec::new(),
-        };
-        for (row, entry) in entries {
-            frames.frames.push(ready_frame(row, entry));
-            match ends_of(entry) {
-                Ends::Nobody => {}
-                Ends::Users(users) => frames.ends.push((row.seq, Some(users))),
-                Ends::Everybody => frames.ends.push((row.seq, None)),
-            }
-            if let Body::MessageDeleted(deleted) = &entry.body {
-                frames.evicted.push(deleted.message.seq);
-                frames.evicted.extend(&deleted.edits);
-            }
-        }
-        let shards = self.shards_of(conversation);
-        if let Some(row) = self.rows.get_mut(&conversation) {
-            row.head = Some(newest);
-            row.generation += u64::from(!frames.evicted.is_empty());
-        }
-        let frames = Arc::new(frames);
-        for shard in shards {
-            if !shard.entries(Arc::clone(&frames)) {
-                // What must not be lost with the frames: who may read no
-                // further. Everything else the shard pulls.
-                shard.owed(&frames);
+        let ends = what_ends(entries);
+        row.head = Some(newest);
+        row.generation += u32::from(ends.as_ref().is_some_and(|it| !it.evicted.is_empty()));
+        let ready: SmallVec<[_; FORMATS.len()]> = row
+            .formats()
+            .map(|format| (format, ready(format, entries, RUN_BYTES_MAX)))
+            .collect();
+        for (shard, format) in self.readers(conversation) {
+            let runs = ready.iter().find(|(known, _)| *known == format);
+            for run in runs.iter().flat_map(|(_, runs)| runs) {
+                let feed = Feed {
+                    conversation,
+                    format,
+                };
+                // All of them with each run: who ends must end in time, and
+                // what is deleted may stand in any.
+                shard.entries(Frames {
+                    feed,
+                    run: Arc::clone(run),
+                    ends: ends.clone(),
+                });
             }
         }
     }
+}
+
+/// What entries do to subscriptions and older frames.
+fn what_ends(entries: &[(&LogRow, &Entry)]) -> Option<Arc<Ends>> {
+    let mut all = Ends::default();
+    for (row, entry) in entries {
+        match ends_of(entry) {
+            view::Ends::Nobody => {}
+            view::Ends::Users(users) => all.users.push((row.seq, Some(users))),
+            view::Ends::Everybody => all.users.push((row.seq, None)),
+        }
+        if let Body::MessageDeleted(deleted) = &entry.body {
+            all.evicted.push(deleted.message.seq);
+            all.evicted.extend(&deleted.edits);
+        }
+    }
+    (all != Ends::default()).then(|| Arc::new(all))
+}
+
+/// Entries, dense and ascending, made ready in one format, in runs of at most
+/// `bytes_max` unless a single frame is longer.
+pub(super) fn ready(
+    format: Format,
+    entries: &[(&LogRow, &Entry)],
+    bytes_max: usize,
+) -> Vec<Arc<Run>> {
+    let first_seq = entries.first().map_or(0, |(row, _)| row.seq);
+    let mut runs = RunBuilder::new(format, first_seq, bytes_max);
+    for (row, entry) in entries {
+        runs.push(&payload(format, row, entry));
+    }
+    runs.finish().into_iter().map(Arc::new).collect()
+}
+
+fn payload(format: Format, row: &LogRow, entry: &Entry) -> Bytes {
+    let event = event_of(row, entry);
+    let encoded = match format {
+        Format::Json => encode_event(row.conversation, row.epoch, row.seq, &event),
+    };
+    encoded.unwrap_or_else(|error| {
+        // An event is plain data; the place must be kept all the same.
+        tracing::error!(%error, seq = row.seq, "event not encoded");
+        Bytes::from_static(b"{}")
+    })
 }
 
 /// Rows with their entries, dense from behind `from`.
@@ -211,15 +265,4 @@ pub(super) fn decoded(rows: Vec<LogRow>, from: u64) -> Result<Vec<(LogRow, Entry
         entries.push((row, entry));
     }
     Ok(entries)
-}
-
-pub(super) fn ready_frame(row: &LogRow, entry: &Entry) -> Bytes {
-    match encode_event(row.conversation, row.epoch, row.seq, &event_of(row, entry)) {
-        Ok(payload) => text_frame(&payload),
-        Err(error) => {
-            // An event is plain data; the place must be kept all the same.
-            tracing::error!(%error, seq = row.seq, "event not encoded");
-            text_frame(b"{}")
-        }
-    }
 }

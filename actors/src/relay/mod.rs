@@ -2,6 +2,7 @@
 
 mod actor;
 mod entries;
+mod follow;
 mod pages;
 
 pub use actor::{Relay, RelayArguments, RelayFollower, RelayMessage};

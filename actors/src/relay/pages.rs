@@ -1,9 +1,11 @@
-//! Pages behind the rings: read once per request, never with text that was
-//! deleted meanwhile.
+//! Pages behind the rings: read once for all who lag there, never with text
+//! that was deleted meanwhile.
 
+use std::collections::hash_map::Entry as Place;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fanfare_engine::entry::Entry;
 use fanfare_engine::port::{Order, RowRange, StoreError};
 use fanfare_engine::row::LogRow;
 use fanfare_protocol::ConversationId;
@@ -11,18 +13,29 @@ use fanfare_protocol::limits::{PAGE_RETRY_MS, PAGE_SEQS};
 use ractor::ActorRef;
 
 use super::actor::{RelayMessage, State, tell};
-use super::entries::{decoded, ready_frame};
-use crate::fanout::ShardHandle;
+use super::entries::{decoded, ready};
+use crate::fanout::{FORMATS, Feed, ShardHandle};
 
 impl State {
     pub(super) fn fetch(
         &mut self,
         myself: &ActorRef<RelayMessage>,
         shard: usize,
-        conversation: ConversationId,
+        feed: Feed,
         page: u64,
     ) {
-        let generation = self.rows.get(&conversation).map_or(0, |row| row.generation);
+        let asks = (shard, feed.format);
+        match self.reading.entry((feed.conversation, page)) {
+            Place::Occupied(mut waiting) => waiting.get_mut().push(asks),
+            Place::Vacant(first) => {
+                first.insert(vec![asks]);
+                self.read(myself, feed.conversation, page);
+            }
+        }
+    }
+
+    fn read(&self, myself: &ActorRef<RelayMessage>, conversation: ConversationId, page: u64) {
+        let generation = self.generation(conversation);
         let (log, relay) = (Arc::clone(&self.log), myself.clone());
         let fetches = Arc::clone(&self.fetches);
         metrics::counter!("fanfare_relay_pages_total").increment(1);
@@ -40,7 +53,7 @@ impl State {
             let rows = log.rows(range).await;
             tell(
                 &relay,
-                RelayMessage::PageRead(shard, conversation, page, generation, rows),
+                RelayMessage::PageRead(conversation, page, generation, rows),
             );
         });
     }
@@ -48,51 +61,73 @@ impl State {
     pub(super) fn page_read(
         &mut self,
         myself: &ActorRef<RelayMessage>,
-        shard: usize,
         conversation: ConversationId,
         page: u64,
         generation: u64,
         rows: Result<Vec<LogRow>, StoreError>,
     ) {
-        let Some(handle) = self.fanout.shard(shard).cloned() else {
-            return;
-        };
-        let Some(row) = self.rows.get(&conversation) else {
-            handle.page_failed(conversation, page);
-            return;
-        };
-        if row.generation != generation {
+        let row = self.rows.get(&conversation);
+        if row.is_some() && self.generation(conversation) != generation {
             // A deletion overtook the reading: its text may be in there.
-            self.fetch(myself, shard, conversation, page);
-            return;
+            return self.read(myself, conversation, page);
         }
-        let known = row.head.into_iter().chain(row.target);
-        let published = known.map(|head| head.seq).max().unwrap_or(0);
-        let frames = rows
+        let head = row.and_then(|row| row.head);
+        let target = row.and_then(|row| row.busy.as_ref()?.target);
+        let published = head.into_iter().chain(target).map(|head| head.seq).max();
+        let waiting = self
+            .reading
+            .remove(&(conversation, page))
+            .unwrap_or_default();
+        let rows = rows
             .map_err(|error| error.to_string())
             .and_then(|rows| decoded(rows, page * PAGE_SEQS))
-            .map(|rows| {
-                let visible = rows.iter().take_while(|(row, _)| row.seq <= published);
-                visible
-                    .map(|(row, entry)| ready_frame(row, entry))
-                    .collect::<Vec<_>>()
-            });
-        match frames {
-            Ok(frames) if !frames.is_empty() => handle.page(conversation, page, Arc::new(frames)),
-            // Not readable, or its head is not known yet: whoever needs it
-            // asks again, but not at once.
-            Ok(_) => fail_later(handle, conversation, page),
-            Err(error) => {
+            .unwrap_or_else(|error| {
                 tracing::warn!(%conversation, page, error, "page not read");
-                fail_later(handle, conversation, page);
+                Vec::new()
+            });
+        let visible: Vec<(&LogRow, &Entry)> = rows
+            .iter()
+            .take_while(|(row, _)| Some(row.seq) <= published)
+            .map(|(row, entry)| (row, entry))
+            .collect();
+        for format in FORMATS {
+            let asks = waiting.iter().filter(|(_, asked)| *asked == format);
+            let shards: Vec<usize> = asks.map(|(shard, _)| *shard).collect();
+            let feed = Feed {
+                conversation,
+                format,
+            };
+            self.give(feed, page, &shards, &visible);
+        }
+    }
+
+    fn give(&self, feed: Feed, page: u64, shards: &[usize], rows: &[(&LogRow, &Entry)]) {
+        if shards.is_empty() {
+            return;
+        }
+        // A page is one run, however long.
+        let run = ready(feed.format, rows, usize::MAX).into_iter().next();
+        let followed = self.rows.contains_key(&feed.conversation);
+        for shard in shards.iter().filter_map(|at| self.fanout.shard(*at)) {
+            match &run {
+                Some(run) => shard.page(feed, page, Some(Arc::clone(run))),
+                // Not readable, or its head is not known yet: whoever needs it
+                // asks again, but not at once.
+                None if followed => fail_later(shard.clone(), feed, page),
+                None => shard.page(feed, page, None),
             }
         }
     }
+
+    fn generation(&self, conversation: ConversationId) -> u64 {
+        let row = self.rows.get(&conversation);
+        row.map_or(0, |row| u64::from(row.generation))
+    }
 }
 
-fn fail_later(shard: ShardHandle, conversation: ConversationId, page: u64) {
+fn fail_later(shard: ShardHandle, feed: Feed, page: u64) {
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_millis(PAGE_RETRY_MS)).await;
-        shard.page_failed(conversation, page);
+        shard.page(feed, page, None);
     });
 }

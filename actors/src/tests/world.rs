@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::account::{AccountBook, Clock, Identity, Parts, TokenKey, new_id};
 use crate::clock;
-use crate::fanout::Wire;
+use crate::fanout::{Format, Wire};
 use crate::gateway::Connection;
 use crate::node::{Node, NodeParts};
 use crate::rates::Rates;
@@ -173,7 +173,7 @@ impl World {
         let connection = self
             .node
             .gateway()
-            .connect(wire, from, Some(identity))
+            .connect(wire, Format::Json, from, Some(identity))
             .unwrap();
         let mut peer = Peer {
             user,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fanfare_actors::account::Identity;
-use fanfare_actors::fanout::{Wire, close_frame};
+use fanfare_actors::fanout::{Format, Wire, close_frame};
 use fanfare_actors::gateway::Gateway;
 use fanfare_protocol::limits::FIELD_NAME_CHARS_MAX;
 use fanfare_protocol::{Limits, Refusal};
@@ -56,7 +56,7 @@ pub(crate) fn connect(
     let (gateway, client) = (Arc::clone(gateway), asked.client);
     let limits = Arc::clone(gateway.limits());
     tokio::spawn(take_over(upgrade, asked.guard, limits, move |wire| {
-        gateway.connect(wire, client.0, identity)
+        gateway.connect(wire, Format::Json, client.0, identity)
     }));
     Ok(acceptance)
 }

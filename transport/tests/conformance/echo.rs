@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use fanfare_actors::fanout::{Close, Fanout, SocketHandle, Source, Watch, Wire, text_frame};
+use fanfare_actors::fanout::{
+    Close, Fanout, Feed, Format, SocketHandle, Source, Watch, Wire, text_frame,
+};
 use fanfare_protocol::{ConversationId, Limits, Refusal, UserId};
 use fanfare_transport::accept::{
     AcceptLimits, ConnectionGuard, HttpVersion, Listener, TrustedProxies,
@@ -107,7 +109,7 @@ struct EchoSession {
 
 impl EchoSession {
     fn attach(fanout: &Fanout, wire: Wire) -> Result<Self, Refusal> {
-        let socket = fanout.attach(wire, |_| Some(Arc::new(NoSession)));
+        let socket = fanout.attach(wire, Format::Json, |_| Some(Arc::new(NoSession)));
         let socket = socket.ok_or_else(|| Refusal::unavailable("no shard"))?;
         // Whoever it is: a socket that nobody has said hello on is closed.
         socket.identify(UserId::from_bytes([0; 16]), u64::MAX / 2);
@@ -141,9 +143,9 @@ impl Inbound for EchoSession {
 struct NoLog;
 
 impl Source for NoLog {
-    fn fetch(&self, _shard: usize, _conversation: ConversationId, _page: u64) {}
-    fn refollow(&self, _shard: usize, _conversation: ConversationId, _head: u64) {}
-    fn idle(&self, _shard: usize, _conversation: ConversationId, _hold: u64) {}
+    fn fetch(&self, _shard: usize, _feed: Feed, _page: u64) {}
+    fn refollow(&self, _shard: usize, _feed: Feed, _head: u64) {}
+    fn idle(&self, _shard: usize, _feed: Feed, _hold: u64) {}
 }
 
 struct NoSession;

@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 
 use crate::appender::Appender;
 use crate::directory::Directory;
-use crate::fanout::{Fanout, SocketHandle, Start, Watch, Wire};
+use crate::fanout::{Fanout, Format, SocketHandle, Start, Watch, Wire};
 use crate::marks::{MarksHandle, MarksParts, OwnMarks};
 use crate::notices::Notices;
 use crate::owner::Owner;
@@ -340,7 +340,9 @@ impl House {
         let client = TcpStream::connect(address).await.unwrap();
         let (server, _) = listener.accept().await.unwrap();
         let wire = Wire::Plain(Arc::new(server));
-        let socket = self.fanout.attach(wire, |_| Some(Arc::new(Deaf)));
+        let socket = self
+            .fanout
+            .attach(wire, Format::Json, |_| Some(Arc::new(Deaf)));
         let socket = socket.unwrap();
         socket.identify(user(n), u64::MAX);
         let present = Present {
