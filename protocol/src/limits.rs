@@ -275,6 +275,8 @@ pub const LARGE_ROOM_SUBSCRIBERS: usize = 64;
 /// Two passes over a large conversation begin at least this far apart: one
 /// message waits for nobody, many share their writes.
 pub const HOT_ROOM_WINDOW_MS: u64 = 4;
+/// Bytes before the payload of a server frame (RFC 6455, 5.2).
+pub const FRAME_HEAD_BYTES_MAX: usize = 10;
 /// Bytes of ready frames in one piece, unless a single frame is longer.
 pub const RUN_BYTES_MAX: usize = 16 * 1024;
 /// Empty rings that a shard keeps for the next conversation.

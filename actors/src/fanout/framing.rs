@@ -2,9 +2,7 @@
 //! once and shared by every receiver.
 
 use bytes::{BufMut, Bytes, BytesMut};
-
-/// Bytes of the longest header.
-pub(super) const FRAME_HEAD_BYTES_MAX: usize = 10;
+use fanfare_protocol::limits::FRAME_HEAD_BYTES_MAX;
 
 /// A text message in one frame.
 pub fn text_frame(payload: &[u8]) -> Bytes {

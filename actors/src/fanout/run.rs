@@ -2,9 +2,9 @@
 //! any stretch of them is one slice of one write.
 
 use bytes::{Bytes, BytesMut};
+use fanfare_protocol::limits::FRAME_HEAD_BYTES_MAX;
 
 use super::format::Format;
-use super::framing::FRAME_HEAD_BYTES_MAX;
 
 /// Ready frames of consecutive entries.
 #[derive(Debug, Clone, Default)]
