@@ -32,6 +32,7 @@ pub(super) struct Flushed {
     /// Rows of subscriptions whose last entry is written.
     pub ended: Vec<u32>,
     /// Empty rings, for the next row that needs one.
+    #[expect(clippy::vec_box, reason = "they go back into rows as they are")]
     pub spare: Vec<Box<Held>>,
 }
 
