@@ -6,13 +6,14 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Folders of the code that pages tell of.
-const CODE: [&str; 6] = [
+const CODE: [&str; 7] = [
     "protocol/src",
     "engine/src",
     "storage/src",
     "actors/src",
     "transport/src",
     "server/src",
+    "bench/src",
 ];
 
 /// Pages that name functions and types.

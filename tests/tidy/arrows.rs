@@ -1,12 +1,12 @@
 //! The arrows between crates, as drawn in the architecture:
 //! `protocol ← engine ← {storage, actors}`, `actors ← transport ← server`,
-//! `storage ← server`. **Invariant:** transport and actors never see storage;
+//! `storage ← server`, `protocol ← bench`. **Invariant:** transport and actors never see storage;
 //! protocol and engine have no runtime, clock or randomness.
 
 use super::{Finding, Source};
 
 /// Each folder of the workspace with the folders it may depend on.
-const ARROWS: [(&str, &[&str]); 6] = [
+const ARROWS: [(&str, &[&str]); 7] = [
     ("protocol", &[]),
     ("engine", &["protocol"]),
     ("storage", &["protocol", "engine"]),
@@ -16,6 +16,7 @@ const ARROWS: [(&str, &[&str]); 6] = [
         "server",
         &["protocol", "engine", "storage", "actors", "transport"],
     ),
+    ("bench", &["protocol"]),
 ];
 
 /// What a folder must not take from outside.

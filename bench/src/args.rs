@@ -1,0 +1,137 @@
+//! The command line of `fanfare-bench`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// What was asked on the command line.
+#[derive(Debug, Parser)]
+#[command(name = "fanfare-bench", version, about)]
+pub struct CommandLine {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// R rooms of K members each, every room at its rate: CPU per delivery and latency
+    Fanout(Box<Fanout>),
+    /// The yardstick: a server that does nothing but write ready frames
+    Limit(Limit),
+}
+
+/// Which server is driven, and how it is reached.
+#[derive(Debug, Clone, Args)]
+pub struct Target {
+    /// What the server speaks
+    #[arg(long, value_enum, default_value_t = Server::Fanfare)]
+    pub server: Server,
+    /// A server that runs already, like ws://127.0.0.1:8080/ws
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// Users and conversations of that server: the file of `fanfare seed`
+    #[arg(long, value_name = "FILE", requires = "url")]
+    pub seed: Option<PathBuf>,
+    /// Process of that server, for its figures
+    #[arg(long, value_name = "PID", requires = "url")]
+    pub pid: Option<u32>,
+    /// Seed and start this `fanfare` for the run
+    #[arg(long, value_name = "FANFARE", conflicts_with = "url")]
+    pub spawn: Option<PathBuf>,
+    /// Arguments for the server that is started, as one string
+    #[arg(long, value_name = "ARGS", allow_hyphen_values = true)]
+    pub server_args: Option<String>,
+    /// Folder below which the data of the started server is put
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Core that the started server is pinned to
+    #[arg(long, value_name = "CORE")]
+    pub server_core: Option<usize>,
+    /// Core that the generator is pinned to
+    #[arg(long, value_name = "CORE")]
+    pub client_core: Option<usize>,
+}
+
+/// Servers this program can talk to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Server {
+    /// Fanfare over WebSocket, JSON
+    Fanfare,
+    /// Our own limit: one write per delivery
+    Limit,
+    /// Our own limit, gathering what waits
+    LimitCoalesce,
+    /// Any plain WebSocket broadcaster
+    Plain,
+}
+
+/// How the load is made and told.
+#[derive(Debug, Clone, Args)]
+pub struct Load {
+    /// Bytes of a message's text
+    #[arg(long, default_value_t = 200)]
+    pub payload: usize,
+    /// Frames of the limit servers are filled up to this many bytes
+    #[arg(long, default_value_t = 0)]
+    pub frame_bytes: usize,
+    /// Threads of the generator
+    #[arg(long, default_value_t = 1)]
+    pub threads: usize,
+    /// Load before anything is measured, in seconds
+    #[arg(long, default_value_t = 2.0)]
+    pub warm_up: f64,
+    /// What is measured, in seconds
+    #[arg(long, default_value_t = 10.0)]
+    pub seconds: f64,
+    /// Deliveries later than this are named
+    #[arg(long, default_value_t = 5000)]
+    pub late_ms: u64,
+    /// Ask Fanfare for a reply to every message
+    #[arg(long)]
+    pub replies: bool,
+    /// Append the result to this file, one JSON line each
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// No progress on stderr
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+/// `fanfare-bench fanout`.
+#[derive(Debug, Clone, Args)]
+pub struct Fanout {
+    #[command(flatten)]
+    pub target: Target,
+    #[command(flatten)]
+    pub load: Load,
+    /// Rooms
+    #[arg(long, default_value_t = 1)]
+    pub rooms: usize,
+    /// Members of each room
+    #[arg(long, default_value_t = 1000)]
+    pub members: usize,
+    /// Messages per second in each room
+    #[arg(long, default_value_t = 20.0)]
+    pub rate: f64,
+}
+
+/// `fanfare-bench limit`.
+#[derive(Debug, Clone, Args)]
+pub struct Limit {
+    /// Where to listen; port 0 takes a free one and prints it
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0")]
+    pub listen: String,
+    /// Gather what waits for a socket into one write
+    #[arg(long)]
+    pub coalesce: bool,
+    /// Fill frames up to this many bytes
+    #[arg(long, default_value_t = 0)]
+    pub frame_bytes: usize,
+    /// Break deliveries on purpose
+    #[arg(long, value_enum)]
+    pub fault: Option<crate::limit::Kind>,
+    /// Break one delivery in so many
+    #[arg(long, default_value_t = 10_000)]
+    pub every: u64,
+}

@@ -1,0 +1,75 @@
+//! `fanfare-bench`: loads a server from intended send times, checks every
+//! delivery, and says what the server and the generator used. How to run it
+//! and what each figure means: docs/benchmarking.md.
+//!
+//! Reading order: `scenario` (what is measured), `engine` (the generator),
+//! `dialect` (what servers speak), `limit` (the yardstick), `measure`
+//! (/proc), `row` and `table` (results).
+
+mod args;
+mod check;
+mod dialect;
+mod engine;
+mod limit;
+mod measure;
+mod plan;
+mod row;
+mod scenario;
+mod schedule;
+mod stage;
+mod table;
+mod validity;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+
+use crate::args::{Command, CommandLine, Load};
+use crate::row::Row;
+use crate::scenario::{Steady, play};
+
+fn main() -> ExitCode {
+    match run(CommandLine::parse().command) {
+        Ok(sound) if sound => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::from(2),
+        Err(error) => {
+            eprintln!("fanfare-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Does what was asked; whether no delivery was wrong.
+fn run(command: Command) -> anyhow::Result<bool> {
+    measure::raise_file_limit();
+    match command {
+        Command::Limit(wish) => limit::serve(&wish).map(|()| true),
+        Command::Fanout(wish) => {
+            let steady = Steady {
+                name: "fanout",
+                rooms: wish.rooms,
+                members: wish.members,
+                rate: wish.rate,
+            };
+            tell(&play(&steady, &wish.target, &wish.load)?, &wish.load)
+        }
+    }
+}
+
+/// Prints the result and appends it where it is wanted.
+fn tell(row: &Row, load: &Load) -> anyhow::Result<bool> {
+    write!(std::io::stdout(), "{}", table::text(row))?;
+    if let Some(file) = &load.json {
+        let mut out = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(file)
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        let mut line = serde_json::to_string(row)?;
+        line.push('\n');
+        out.write_all(line.as_bytes())?;
+    }
+    Ok(row.faults.is_empty())
+}

@@ -1,0 +1,143 @@
+//! Figures of one process (proc(5)), and of the kernel threads that work for
+//! the file system.
+
+use std::fs;
+
+/// One process.
+#[derive(Debug, Clone, Copy)]
+pub struct Process(pub u32);
+
+/// What a process had used up to now. Differences between two are what a
+/// measurement cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Usage {
+    /// CPU in its own code.
+    pub user_s: f64,
+    /// CPU in the kernel on its behalf.
+    pub system_s: f64,
+    /// CPU of children it has waited for.
+    pub children_s: f64,
+    /// CPU of kernel threads of the file system (jbd2, kworker), of the whole
+    /// machine; 0 where they cannot be seen.
+    pub kernel_threads_s: f64,
+    /// Resident memory now.
+    pub rss_kib: f64,
+    /// Calls of `write` and its kin, by what the kernel counts.
+    pub write_calls: u64,
+    /// Bytes given to `write` and its kin, sockets included.
+    pub write_bytes: u64,
+}
+
+impl Usage {
+    /// User, system and children.
+    pub fn cpu_s(&self) -> f64 {
+        self.user_s + self.system_s + self.children_s
+    }
+
+    /// From `before` to here; memory is that of here.
+    pub fn since(&self, before: &Self) -> Self {
+        Self {
+            user_s: self.user_s - before.user_s,
+            system_s: self.system_s - before.system_s,
+            children_s: self.children_s - before.children_s,
+            kernel_threads_s: self.kernel_threads_s - before.kernel_threads_s,
+            rss_kib: self.rss_kib,
+            write_calls: self.write_calls.saturating_sub(before.write_calls),
+            write_bytes: self.write_bytes.saturating_sub(before.write_bytes),
+        }
+    }
+}
+
+impl Process {
+    /// This process.
+    pub fn own() -> Self {
+        Self(std::process::id())
+    }
+
+    /// Up to now; what cannot be read counts as 0.
+    pub fn usage(&self) -> Usage {
+        let read =
+            |name| fs::read_to_string(format!("/proc/{}/{name}", self.0)).unwrap_or_default();
+        let mut usage = cpu(&read("stat"));
+        let io = read("io");
+        usage.write_calls = field(&io, "syscw:");
+        usage.write_bytes = field(&io, "wchar:");
+        usage.rss_kib = field(&read("status"), "VmRSS:") as f64;
+        usage
+    }
+
+    /// As [`Process::usage`], with the kernel threads of the file system.
+    pub fn usage_with_kernel(&self) -> Usage {
+        Usage {
+            kernel_threads_s: kernel_threads_s(),
+            ..self.usage()
+        }
+    }
+}
+
+/// Linux counts CPU in ticks of 10 ms for user space, whatever its clock.
+const TICKS_PER_S: f64 = 100.0;
+
+/// The line of /proc/PID/stat; the name in brackets may hold anything.
+fn cpu(stat: &str) -> Usage {
+    let Some((_, fields)) = stat.rsplit_once(')') else {
+        return Usage::default();
+    };
+    let ticks: Vec<f64> = fields
+        .split_whitespace()
+        .skip(11)
+        .take(4)
+        .map(|ticks| ticks.parse().unwrap_or(0.0) / TICKS_PER_S)
+        .collect();
+    let [user_s, system_s, children_user_s, children_system_s] = ticks[..] else {
+        return Usage::default();
+    };
+    Usage {
+        user_s,
+        system_s,
+        children_s: children_user_s + children_system_s,
+        ..Usage::default()
+    }
+}
+
+fn field(text: &str, name: &str) -> u64 {
+    (text.lines())
+        .find_map(|line| line.strip_prefix(name))
+        .and_then(|value| value.split_whitespace().next()?.parse().ok())
+        .unwrap_or(0)
+}
+
+fn kernel_threads_s() -> f64 {
+    let Ok(processes) = fs::read_dir("/proc") else {
+        return 0.0;
+    };
+    (processes.flatten())
+        .filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok())
+        .filter(|stat| {
+            let name = stat.split_once('(').map_or("", |(_, rest)| rest);
+            name.starts_with("jbd2/") || name.starts_with("kworker/")
+        })
+        .map(|stat| cpu(&stat).system_s)
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_brackets_does_not_shift_the_fields() {
+        let stat = "7 (a) b (c) S 1 7 7 0 -1 4194560 100 0 0 0 150 50 20 5 20 0 1 0 99";
+        let usage = cpu(stat);
+        assert_eq!(
+            (usage.user_s, usage.system_s, usage.children_s),
+            (1.5, 0.5, 0.25)
+        );
+    }
+
+    #[test]
+    fn this_process_is_seen() {
+        let usage = Process::own().usage();
+        assert!(usage.rss_kib > 100.0);
+    }
+}
