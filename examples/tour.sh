@@ -29,12 +29,7 @@ call() {
 
 # field PATH: one field of $answer, e.g. `field data.user.id`.
 field() {
-    python3 -c '
-import json, sys
-value = json.loads(sys.argv[1])
-for name in sys.argv[2].split("."):
-    value = value[int(name) if name.isdigit() else name]
-print(value)' "$answer" "$1"
+    node -pe 'process.argv[2].split(".").reduce((value, name) => value[name], JSON.parse(process.argv[1]))' -- "$answer" "$1"
 }
 
 step "Is it there?"

@@ -1,5 +1,5 @@
 //! Pages tell of what is there: every metric that operators read, every
-//! function and type that a page for engineers names. Paths, links and limits
+//! route that clients ask, every function and type that a page for engineers names. Paths, links and limits
 //! are tidy's.
 
 use std::collections::BTreeSet;
@@ -93,6 +93,47 @@ fn every_metric_is_explained_and_every_one_explained_is_counted() {
     assert!(silent.is_empty(), "docs/operations.md lacks {silent:?}");
     let gone: Vec<_> = explained.difference(&counted).collect();
     assert!(gone.is_empty(), "docs/operations.md has besides {gone:?}");
+}
+
+/// Routes of the API in the code's table: `GET /users/:id`.
+fn routes(code: &str) -> BTreeSet<String> {
+    let pairs = code.lines().filter_map(|line| {
+        let pair = line.trim().strip_prefix("(\"")?.strip_suffix("\"),")?;
+        let (method, path) = pair.split_once("\", \"")?;
+        Some(format!("{method} {}", path.strip_prefix("/api/v1")?))
+    });
+    pairs.collect()
+}
+
+/// The same in the page's table.
+fn told_routes(page: &str) -> BTreeSet<String> {
+    let cells = page.lines().filter_map(|line| line.split('|').nth(1));
+    cells
+        .flat_map(|cell| between(cell, '`').collect::<Vec<_>>())
+        .filter(|word| word.contains(" /"))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn every_route_is_told_of_and_every_one_told_of_is_there() {
+    let code = page("transport/src/routes/table.rs");
+    let (there, told) = (routes(&code), told_routes(&page("docs/protocol.md")));
+    assert!(there.len() > 20, "the table was not found: {there:?}");
+    let silent: Vec<_> = there.difference(&told).collect();
+    assert!(silent.is_empty(), "docs/protocol.md lacks {silent:?}");
+    let gone: Vec<_> = told.difference(&there).collect();
+    assert!(gone.is_empty(), "docs/protocol.md has besides {gone:?}");
+}
+
+#[test]
+fn a_route_that_nobody_tells_of_is_found() {
+    let code = "    (\"GET\", \"/api/v1/users/:id\"),\n    (\"GET\", \"/livez\"),\n";
+    let page = "| `GET /users/me` · `GET /users/:id` | `{kind}` | 200 |";
+    let there = routes(code);
+    assert_eq!(there.iter().collect::<Vec<_>>(), ["GET /users/:id"]);
+    let told = told_routes(page);
+    assert_eq!(told.difference(&there).count(), 1);
 }
 
 #[test]
