@@ -2,24 +2,25 @@
 //! flags, each overriding the one before. Unknown keys are refused.
 //! `docs/configuration.md` describes every key.
 
+mod layers;
+mod print;
+mod unknown;
+
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use fanfare_protocol::Limits;
-use figment::error::Kind;
-use figment::providers::Serialized;
-use figment::value::{Dict, Map, Value};
-use figment::{Figment, Metadata, Profile, Provider};
+use figment::Figment;
+use figment::value::Value;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::args::Settings;
 use crate::telemetry;
-
-/// Where a configuration file lies when none is named.
-const FILE: &str = "fanfare.toml";
-/// How the variables begin.
-const PREFIX: &str = "FANFARE_";
+use layers::{FILE, Layer, PREFIX, Place};
+use print::redacted;
+use unknown::{Known, Unknown};
 
 /// The effective configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -108,14 +109,9 @@ impl Default for Config {
 /// Why there is no configuration to start with.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A key that does not exist.
-    #[error("there is no setting `{key}` ({place}); docs/configuration.md lists all of them")]
-    Unknown {
-        /// The whole key.
-        key: String,
-        /// Where it stands.
-        place: String,
-    },
+    /// Keys that do not exist: all of them, one a line.
+    #[error("{}\ndocs/configuration.md lists all settings", lines(.0))]
+    Unknown(Vec<Unknown>),
     /// A file that cannot be read.
     #[error("the configuration file {} cannot be read: {why}", path.display())]
     File {
@@ -144,7 +140,16 @@ pub enum ConfigError {
     },
 }
 
-impl Config {
+/// The effective configuration, and where each setting comes from.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What is in effect.
+    pub config: Config,
+    /// The place of every key, in words.
+    places: BTreeMap<String, String>,
+}
+
+impl Loaded {
     /// Reads everything there is: the file named by `--config` or
     /// `FANFARE_CONFIG` or else `fanfare.toml` in `folder`, the variables,
     /// the flags.
@@ -156,8 +161,7 @@ impl Config {
         variables: impl IntoIterator<Item = (String, String)>,
         folder: &Path,
     ) -> Result<Self, ConfigError> {
-        let known = known()?;
-        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        let known = Known::new()?;
         let mut named = settings.config.clone();
         let mut from_variables = Vec::new();
         for (name, value) in variables {
@@ -169,38 +173,38 @@ impl Config {
                 named.get_or_insert_with(|| PathBuf::from(&value));
                 continue;
             }
-            from_variables.push(Layer::one(&known, &key, &value, name)?);
+            from_variables.push((key, value, Place::Variable(name)));
         }
+        let from_flags = settings.given().into_iter();
+        let from_flags =
+            from_flags.map(|(key, flag, value)| (key.into(), value.into(), Place::Flag(flag)));
+        let mut layers = vec![Layer::defaults(&known)];
+        let mut unknown = Vec::new();
         if let Some(path) = file(named, folder) {
-            figment = figment.merge(read(&path)?);
+            layers.push(Layer::file(&path, &known, &mut unknown)?);
         }
-        for layer in from_variables {
-            figment = figment.merge(layer);
+        for (key, value, place) in from_variables.into_iter().chain(from_flags) {
+            match Layer::one(&key, &value, place, &known) {
+                Ok(layer) => layers.push(layer),
+                Err(key) => unknown.push(key),
+            }
         }
-        for (key, flag, value) in settings.given() {
-            figment = figment.merge(Layer::one(&known, key, value, flag.to_owned())?);
+        if !unknown.is_empty() {
+            return Err(ConfigError::Unknown(unknown));
         }
-        let config: Self = figment.extract().map_err(|error| wrong(&error))?;
+        let figment = layers.into_iter().fold(Figment::new(), Figment::merge);
+        let config: Config = figment.extract().map_err(|error| wrong(&error))?;
         config.check()?;
-        Ok(config)
+        let place =
+            |key: &String| Some((key.clone(), figment.find_metadata(key)?.name.to_string()));
+        Ok(Self {
+            config,
+            places: known.keys().iter().filter_map(place).collect(),
+        })
     }
+}
 
-    /// The configuration as a file that would give it, without secrets.
-    ///
-    /// # Errors
-    /// [`ConfigError::Unfit`] for a path that TOML cannot hold.
-    pub fn to_toml(&self) -> Result<String, ConfigError> {
-        let mut shown = self.clone();
-        for list in [
-            &mut shown.cql_nodes,
-            &mut shown.origins,
-            &mut shown.trusted_proxies,
-        ] {
-            list.iter_mut().for_each(|text| *text = redacted(text));
-        }
-        toml::to_string(&shown).map_err(|error| unfit("data", error.to_string()))
-    }
-
+impl Config {
     /// The networks of [`Self::trusted_proxies`].
     ///
     /// # Errors
@@ -295,96 +299,24 @@ fn check_limits(limits: &Limits) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// One setting from one place.
-struct Layer {
-    dict: Dict,
-    place: String,
-}
-
-impl Layer {
-    /// Reads `value` as what the key's default is: text, a list or a number.
-    fn one(known: &Dict, key: &str, value: &str, place: String) -> Result<Self, ConfigError> {
-        let unknown = || ConfigError::Unknown {
-            key: key.to_owned(),
-            place: place.clone(),
-        };
-        let mut keys = key.split('.');
-        let first = keys.next().and_then(|name| known.get(name));
-        let default = keys.try_fold(first.ok_or_else(unknown)?, |value, name| {
-            value.as_dict().and_then(|dict| dict.get(name))
-        });
-        let value = match default.ok_or_else(unknown)? {
-            Value::String(..) => Value::from(value),
-            Value::Array(..) => {
-                let items = value.split(',').map(str::trim);
-                Value::from(items.filter(|item| !item.is_empty()).collect::<Vec<_>>())
-            }
-            Value::Dict(..) => return Err(unknown()),
-            _ => match value.parse::<Value>() {
-                Ok(value) => value,
-                Err(never) => match never {},
-            },
-        };
-        let nested = figment::util::nest(key, value);
-        Ok(Self {
-            dict: nested.into_dict().unwrap_or_default(),
-            place,
-        })
-    }
-}
-
-impl Provider for Layer {
-    fn metadata(&self) -> Metadata {
-        Metadata::named(self.place.clone())
-    }
-
-    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
-        Ok(Profile::Default.collect(self.dict.clone()))
-    }
-}
-
-fn known() -> Result<Dict, ConfigError> {
-    let value = Value::serialize(Config::default()).map_err(|error| wrong(&error))?;
-    Ok(value.into_dict().unwrap_or_default())
-}
-
 fn file(named: Option<PathBuf>, folder: &Path) -> Option<PathBuf> {
     named.or_else(|| Some(folder.join(FILE)).filter(|path| path.exists()))
 }
 
-/// A file as a layer.
-fn read(path: &Path) -> Result<Layer, ConfigError> {
-    let cannot = |why: String| ConfigError::File {
-        path: path.to_owned(),
-        why,
-    };
-    let text = std::fs::read_to_string(path).map_err(|error| cannot(error.to_string()))?;
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-        let what = error.message();
-        let line = error.span().map_or(1, |span| {
-            let before = text.get(..span.start).unwrap_or_default();
-            before.matches('\n').count() + 1
-        });
-        cannot(format!("line {line}: {what}"))
-    })?;
-    let dict = Value::serialize(table).map_err(|error| cannot(error.to_string()))?;
-    let dict = dict.into_dict().unwrap_or_default();
-    let place = path.display().to_string();
-    Ok(Layer { dict, place })
+fn lines(unknown: &[Unknown]) -> String {
+    let lines: Vec<String> = unknown.iter().map(Unknown::to_string).collect();
+    lines.join("\n")
 }
 
 fn wrong(error: &figment::Error) -> ConfigError {
     let place = error.metadata.as_ref();
-    let place = place.map_or_else(|| "defaults".to_owned(), |place| place.name.to_string());
-    let key = error.path.join(".");
-    match &error.kind {
-        // Without the list of all that are known.
-        Kind::UnknownField(..) => ConfigError::Unknown { key, place },
-        kind => ConfigError::Wrong {
-            key,
-            place,
-            why: kind.to_string(),
-        },
+    ConfigError::Wrong {
+        key: error.path.join("."),
+        place: place.map_or_else(
+            || Place::Default.to_string(),
+            |place| place.name.to_string(),
+        ),
+        why: error.kind.to_string(),
     }
 }
 
@@ -395,18 +327,5 @@ fn unfit(key: &str, why: impl Into<String>) -> ConfigError {
     }
 }
 
-/// An address without the name and password in it.
-fn redacted(text: &str) -> String {
-    let (scheme, rest) = match text.split_once("://") {
-        Some((scheme, rest)) => (format!("{scheme}://"), rest),
-        None => (String::new(), text),
-    };
-    match rest.rsplit_once('@') {
-        Some((_, host)) => format!("{scheme}…@{host}"),
-        None => text.to_owned(),
-    }
-}
-
 #[cfg(test)]
-#[path = "config_tests.rs"]
 mod tests;

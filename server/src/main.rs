@@ -16,7 +16,7 @@ use anyhow::{Context as _, anyhow};
 use clap::Parser as _;
 
 use args::{Command, CommandLine};
-use config::Config;
+use config::Loaded;
 
 fn main() -> ExitCode {
     match run(&CommandLine::parse()) {
@@ -37,17 +37,17 @@ fn run(line: &CommandLine) -> anyhow::Result<()> {
         ))
     });
     let folder = std::env::current_dir().context("cannot tell the current folder")?;
-    let config = Config::load(&line.settings, variables, &folder)?;
-    telemetry::log(&config.log).map_err(|error| anyhow!(error))?;
+    let loaded = Loaded::load(&line.settings, variables, &folder)?;
+    telemetry::log(&loaded.config.log).map_err(|error| anyhow!(error))?;
     match line.command.as_ref().unwrap_or(&Command::Serve) {
         Command::Config => {
-            let text = config.to_toml()?;
+            let text = loaded.to_toml()?;
             let mut out = std::io::stdout().lock();
             out.write_all(text.as_bytes())
                 .context("cannot print the configuration")
         }
-        Command::Serve => runtime()?.block_on(serve::serve(config)),
-        Command::Seed(wish) => runtime()?.block_on(seed::seed(&config, wish)),
+        Command::Serve => runtime()?.block_on(serve::serve(loaded.config)),
+        Command::Seed(wish) => runtime()?.block_on(seed::seed(&loaded.config, wish)),
     }
 }
 

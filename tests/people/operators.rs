@@ -215,6 +215,18 @@ fn flags_go_before_variables_before_the_file() {
     );
     let shown = config(None, &[], &[]).unwrap();
     assert!(shown.contains("127.0.0.1:8080"), "the default: {shown}");
+    let mixed = config(file, &[("FANFARE_DATA", "there")], &["--store", "embedded"]).unwrap();
+    for (setting, place) in [
+        ("listen", "fanfare.toml"),
+        ("data", "environment variable FANFARE_DATA"),
+        ("store", "flag --store"),
+        ("origins", "default"),
+        ("page_default", "fanfare.toml"),
+    ] {
+        let start = format!("{setting} = ");
+        let line = mixed.lines().find(|line| line.starts_with(&start));
+        assert!(line.unwrap().ends_with(place), "{setting}: {mixed}");
+    }
 }
 
 #[test]
@@ -254,7 +266,10 @@ fn unknown_keys_and_wrong_values_are_refused_by_name() {
     }
     let refused =
         config(None, &[("FANFARE_LISEN", "127.0.0.1:1")], &[]).expect_err("an unknown variable");
-    assert!(refused.to_lowercase().contains("lisen"), "{refused}");
+    assert!(
+        refused.contains("FANFARE_LISEN") && refused.contains("did you mean FANFARE_LISTEN?"),
+        "{refused}"
+    );
     assert!(config(Some("# only a comment\n"), &[], &[]).is_ok());
 }
 
