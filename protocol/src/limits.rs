@@ -381,3 +381,38 @@ pub const READ_BYTES: usize = 16 * 1024;
 /// The store gets at least this long to close: a journal that is not closed
 /// is read again.
 pub const STORE_CLOSE_MS_MIN: u64 = 1000;
+/// What an idle connection with 20 subscriptions takes: 24 KiB measured in the
+/// process (1000 connections, rooms of 10), and about 4 in the kernel.
+pub const CONNECTION_IDLE_BYTES: u64 = 28 * 1024;
+/// Open files that are no connections: the store's, the listener, standard streams.
+pub const FILES_BESIDE_CONNECTIONS: u64 = 1024;
+/// A disk with less free is too full to start on (journals alone take 64 MiB,
+/// and merging tables needs room for both).
+pub const DISK_FREE_BYTES_MIN: u64 = 1 << 30;
+/// Below this it is time to look after the disk.
+pub const DISK_FREE_FEW_BYTES: u64 = 10 << 30;
+/// Files that a disk must still be able to make.
+pub const DISK_INODES_MIN: u64 = 10_000;
+/// Small durable writes that `fanfare doctor` makes at most.
+pub const DISK_SYNCS: usize = 200;
+/// It stops measuring after this.
+pub const DISK_SYNC_MS_MAX: u64 = 2000;
+/// Bytes of one of them: a short message's rows.
+pub const DISK_SYNC_BLOCK_BYTES: usize = 512;
+/// A lone message waits about this long: above it people notice.
+pub const DISK_SYNC_MEDIAN_US_MAX: u64 = 10_000;
+/// Every hundredth may take this long.
+pub const DISK_SYNC_P99_US_MAX: u64 = 100_000;
+/// Below this no disk has done anything.
+pub const DISK_SYNC_FAST_US: u64 = 10;
+/// Readings of the clock whose mean is taken.
+pub const CLOCK_READS: u64 = 10_000;
+/// A reading that takes longer is a system call.
+pub const CLOCK_READ_NS_MAX: u64 = 500;
+/// The wall clock never showed less while this program existed (2026-01-01).
+pub const CLOCK_WALL_S_MIN: u64 = 1_767_225_600;
+/// First buffer of a TCP connection in one direction, at least: one burst of
+/// ready frames.
+pub const TCP_BUFFER_DEFAULT_BYTES_MIN: u64 = 16 * 1024;
+/// And at most: slow readers hold as much each.
+pub const TCP_BUFFER_DEFAULT_BYTES_MAX: u64 = 1024 * 1024;

@@ -26,8 +26,16 @@ pub struct CommandLine {
 pub enum Command {
     /// Start the server (the default)
     Serve,
-    /// Print the effective configuration as TOML, without secrets
+    /// Print the effective configuration as TOML, with the place each setting
+    /// comes from and without secrets
     Config,
+    /// Check whether this machine is fit for the configuration, and say what to
+    /// set; exit code 1 if something must be changed before production
+    Doctor {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Make users and conversations in the data of a stopped server
     Seed(Seed),
 }

@@ -3,6 +3,7 @@
 
 mod args;
 mod config;
+mod doctor;
 mod keys;
 mod open;
 mod seed;
@@ -20,7 +21,8 @@ use config::Loaded;
 
 fn main() -> ExitCode {
     match run(&CommandLine::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             // Nothing can be done where even stderr is gone.
             writeln!(std::io::stderr(), "fanfare: {error:#}").ok();
@@ -29,7 +31,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(line: &CommandLine) -> anyhow::Result<()> {
+/// Does what was asked. False: done, and the answer is no.
+fn run(line: &CommandLine) -> anyhow::Result<bool> {
     let variables = std::env::vars_os().filter_map(|(name, value)| {
         Some((
             name.into_string().ok()?,
@@ -44,11 +47,13 @@ fn run(line: &CommandLine) -> anyhow::Result<()> {
             let text = loaded.to_toml()?;
             let mut out = std::io::stdout().lock();
             out.write_all(text.as_bytes())
-                .context("cannot print the configuration")
+                .context("cannot print the configuration")?;
         }
-        Command::Serve => runtime()?.block_on(serve::serve(loaded.config)),
-        Command::Seed(wish) => runtime()?.block_on(seed::seed(&loaded.config, wish)),
+        Command::Doctor { json } => return doctor::doctor(&loaded.config, *json),
+        Command::Serve => runtime()?.block_on(serve::serve(loaded.config))?,
+        Command::Seed(wish) => runtime()?.block_on(seed::seed(&loaded.config, wish))?,
     }
+    Ok(true)
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use crate::config::{Config, Switch};
+use crate::doctor::files;
 use crate::open::{Opened, open};
 use crate::telemetry::Metrics;
 
@@ -32,6 +33,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let metrics = Metrics::install().context("cannot count anything")?;
     tokio::spawn(metrics.clone().fold());
     let limits = Arc::new(config.limits.clone());
+    files::raise(&limits);
     let opened = open(&config).await?;
     let listener = bind(&config)?;
     let address = listener.local_addr().context("cannot tell the address")?;

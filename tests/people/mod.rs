@@ -2,6 +2,7 @@
 
 mod accounts;
 mod conversations;
+mod doctor;
 mod history_pages;
 mod keys;
 mod marks;
