@@ -32,16 +32,50 @@ pub struct Frame<'a> {
     pub bytes: usize,
 }
 
-/// The largest frame a server may send. [2 MiB: far above any page or list.]
+/// What stands before a frame's payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// Whether the message ends with this frame.
+    pub last: bool,
+    /// What the frame is.
+    pub opcode: Opcode,
+    /// Bytes of the header itself.
+    pub bytes: usize,
+    /// Bytes of the payload behind it.
+    pub payload_bytes: u64,
+}
+
+/// The largest frame that is read as a whole. [2 MiB: far above any page or list.]
 const FRAME_BYTES_MAX: u64 = 2 << 20;
 
 /// The frame at the start of `bytes`; `None` until all of it is there.
 ///
 /// # Errors
-/// What no server may send: a mask, reserved bits, an unknown opcode, a frame
-/// above 2 MiB.
+/// What [`header`] says, and a frame above 2 MiB.
 #[inline]
 pub fn frame(bytes: &[u8]) -> Result<Option<Frame<'_>>, String> {
+    let Some(header) = header(bytes)? else {
+        return Ok(None);
+    };
+    if header.payload_bytes > FRAME_BYTES_MAX {
+        return Err(format!("frame of {} bytes", header.payload_bytes));
+    }
+    let end = header.bytes + header.payload_bytes as usize;
+    Ok(bytes.get(header.bytes..end).map(|payload| Frame {
+        last: header.last,
+        opcode: header.opcode,
+        payload,
+        bytes: end,
+    }))
+}
+
+/// The frame header at the start of `bytes`; `None` until all of it is there.
+///
+/// # Errors
+/// What no server may send: a mask, reserved bits, an unknown opcode, a
+/// control frame above 125 bytes.
+#[inline]
+pub fn header(bytes: &[u8]) -> Result<Option<Header>, String> {
     let [first, second, rest @ ..] = bytes else {
         return Ok(None);
     };
@@ -54,8 +88,9 @@ pub fn frame(bytes: &[u8]) -> Result<Option<Frame<'_>>, String> {
         0xa => Opcode::Pong,
         _ => return Err(format!("frame with first byte {first:#04x}")),
     };
-    let (header, length) = match second {
+    let (bytes, payload_bytes) = match second {
         0..=125 => (2, u64::from(*second)),
+        126..=127 if first & 8 != 0 => return Err("control frame above 125 bytes".into()),
         126 => match rest.first_chunk() {
             Some(length) => (4, u64::from(u16::from_be_bytes(*length))),
             None => return Ok(None),
@@ -66,15 +101,11 @@ pub fn frame(bytes: &[u8]) -> Result<Option<Frame<'_>>, String> {
         },
         _ => return Err("masked frame from the server".into()),
     };
-    if length > FRAME_BYTES_MAX {
-        return Err(format!("frame of {length} bytes"));
-    }
-    let end = header + length as usize;
-    Ok(bytes.get(header..end).map(|payload| Frame {
+    Ok(Some(Header {
         last: first & 0x80 != 0,
         opcode,
-        payload,
-        bytes: end,
+        bytes,
+        payload_bytes,
     }))
 }
 
