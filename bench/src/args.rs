@@ -64,6 +64,20 @@ pub enum Server {
     LimitCoalesce,
     /// Any plain WebSocket broadcaster
     Plain,
+    /// Peer: a broadcaster over Node's ws
+    Ws,
+    /// Peer: the same, one write per member and turn of the event loop
+    WsCoalescing,
+    /// Peer: Socket.IO
+    Socketio,
+    /// Peer: Socket.IO, every message inserted into PostgreSQL first
+    SocketioPg,
+    /// Peer: nats-server over WebSocket
+    Nats,
+    /// Peer: Centrifugo
+    Centrifugo,
+    /// Peer: Centrifugo with history and recovery, in memory
+    CentrifugoHistory,
 }
 
 /// How the load is made and told.

@@ -12,6 +12,7 @@ mod dialect;
 mod engine;
 mod limit;
 mod measure;
+mod peer;
 mod plan;
 mod row;
 mod scenario;

@@ -15,6 +15,8 @@ pub struct Row {
     pub scenario: String,
     /// Name of the server.
     pub server: String,
+    /// Its version, where it is a peer that was started for the run.
+    pub version: String,
     /// Size of the scenario, like `1 x 1000 at 20/s`.
     pub size: String,
     /// Why the figures must not be used; empty if they may.

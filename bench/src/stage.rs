@@ -12,7 +12,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::args::{Load, Server, Target};
-use crate::measure::Process;
+use crate::measure::{Family, Process};
+use crate::peer::Peer;
 use crate::plan::{self, Member, Plan};
 
 /// How many of what a scenario needs.
@@ -33,9 +34,12 @@ pub struct Stage {
     pub plan: Plan,
     /// Ids of the rooms, where the server has its own.
     pub room_ids: Vec<String>,
-    /// The process, if it is known.
-    pub process: Option<Process>,
+    /// The processes, if they are known.
+    pub process: Option<Family>,
+    /// The server's version, where it said it.
+    pub version: String,
     _started: Option<Started>,
+    _peer: Option<Peer>,
     _folder: Option<tempfile::TempDir>,
 }
 
@@ -49,9 +53,11 @@ impl Stage {
             (Some(url), _, _) => Self::found(url, target, load, cast),
             (None, Some(fanfare), Server::Fanfare) => Self::fanfare(fanfare, target, load, cast),
             (None, _, Server::Limit | Server::LimitCoalesce) => Self::limit(target, load, cast),
-            (None, _, server) => bail!(
-                "no server to measure: give --url, or --spawn with the `fanfare` binary ({server:?})"
-            ),
+            (None, None, Server::Fanfare | Server::Plain) => {
+                bail!("no server to measure: give --url, or --spawn with the `fanfare` binary")
+            }
+            (None, Some(_), _) => bail!("--spawn starts Fanfare only; others start by themselves"),
+            (None, None, _) => Self::peer(target, load, cast),
         }?;
         if let Some(core) = target.client_core {
             pin(&[core])?;
@@ -60,18 +66,7 @@ impl Stage {
     }
 
     fn found(url: &str, target: &Target, load: &Load, cast: Cast) -> anyhow::Result<Self> {
-        let rest = (url
-            .strip_prefix("ws://")
-            .or_else(|| url.strip_prefix("http://")))
-        .with_context(|| format!("{url} is no ws:// URL"))?;
-        let (host, path) = match rest.find('/') {
-            Some(at) => rest.split_at(at),
-            None => (rest, "/"),
-        };
-        let address = (host.to_socket_addrs())
-            .with_context(|| format!("cannot resolve {host}"))?
-            .next()
-            .with_context(|| format!("{host} has no address"))?;
+        let (address, path) = place(url)?;
         let (members, room_ids) = match &target.seed {
             Some(file) => plan::seeded(file)?,
             None => (
@@ -82,8 +77,10 @@ impl Stage {
         Ok(Self {
             plan: whole(address, path, members, cast.rooms, load)?,
             room_ids,
-            process: target.pid.map(Process),
+            process: target.pid.map(|pid| Family(vec![Process(pid)])),
+            version: String::new(),
             _started: None,
+            _peer: None,
             _folder: None,
         })
     }
@@ -127,9 +124,31 @@ impl Stage {
         Ok(Self {
             plan: whole(address, "/ws", members, cast.rooms, load)?,
             room_ids,
-            process: Some(started.process()),
+            process: Some(Family(vec![started.process()])),
+            version: String::new(),
             _started: Some(started),
+            _peer: None,
             _folder: Some(folder),
+        })
+    }
+
+    fn peer(target: &Target, load: &Load, cast: Cast) -> anyhow::Result<Self> {
+        let name = crate::scenario::name(target.server);
+        let peer = Peer::start(&name, cast.users, target.server_core)?;
+        let (address, path) = place(&peer.ready.url)?;
+        let mut members = plan::planted(cast.users, cast.rooms, cast.members);
+        for (user, member) in members.iter_mut().enumerate() {
+            peer.token(user).clone_into(&mut member.token);
+        }
+        let pids = peer.ready.pids.iter().copied();
+        Ok(Self {
+            plan: whole(address, path, members, cast.rooms, load)?,
+            room_ids: Vec::new(),
+            process: Some(Family(pids.map(Process).collect())),
+            version: peer.ready.version.clone(),
+            _started: None,
+            _peer: Some(peer),
+            _folder: None,
         })
     }
 
@@ -148,11 +167,30 @@ impl Stage {
         Ok(Self {
             plan: whole(address, "/", members, cast.rooms, load)?,
             room_ids: Vec::new(),
-            process: Some(started.process()),
+            process: Some(Family(vec![started.process()])),
+            version: String::new(),
             _started: Some(started),
+            _peer: None,
             _folder: Some(folder),
         })
     }
+}
+
+/// Address and path of a `ws://` or `http://` URL.
+fn place(url: &str) -> anyhow::Result<(SocketAddr, &str)> {
+    let rest = (url
+        .strip_prefix("ws://")
+        .or_else(|| url.strip_prefix("http://")))
+    .with_context(|| format!("{url} is no ws:// URL"))?;
+    let (host, path) = match rest.find('/') {
+        Some(at) => rest.split_at(at),
+        None => (rest, "/"),
+    };
+    let address = (host.to_socket_addrs())
+        .with_context(|| format!("cannot resolve {host}"))?
+        .next()
+        .with_context(|| format!("{host} has no address"))?;
+    Ok((address, path))
 }
 
 fn whole(

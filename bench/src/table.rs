@@ -7,7 +7,7 @@ use crate::row::{Row, Spread};
 /// The whole result as lines.
 pub fn text(row: &Row) -> String {
     let mut lines: Vec<(String, String)> = vec![
-        ("server".into(), row.server.clone()),
+        ("server".into(), format!("{} {}", row.server, row.version)),
         ("size".into(), row.size.clone()),
         ("connections".into(), row.connections.to_string()),
     ];

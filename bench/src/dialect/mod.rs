@@ -7,10 +7,15 @@
 //! smallest), a line in [`crate::args::Server`], an arm in `crate::run`.
 //! **Invariant:** no allocation per delivery: what arrives is read in place.
 
+pub mod centrifugo;
 pub mod fanfare;
 pub mod frame;
 pub mod http;
+pub mod nats;
 pub mod plain;
+pub mod socketio;
+#[cfg(test)]
+mod testing;
 
 /// One server's words. `Self` holds what all connections share (names of
 /// rooms, ready texts); `Link` what one connection remembers between reads.

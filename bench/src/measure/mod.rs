@@ -5,4 +5,4 @@ mod machine;
 mod process;
 
 pub use machine::{Machine, raise_file_limit};
-pub use process::{Process, Usage};
+pub use process::{Family, Process, Usage};

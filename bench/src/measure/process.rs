@@ -65,14 +65,57 @@ impl Process {
         usage.rss_kib = field(&read("status"), "VmRSS:") as f64;
         usage
     }
+}
 
-    /// As [`Process::usage`], with the kernel threads of the file system.
-    pub fn usage_with_kernel(&self) -> Usage {
-        Usage {
+/// The processes of a server and all their descendants.
+#[derive(Debug, Clone)]
+pub struct Family(pub Vec<Process>);
+
+impl Family {
+    /// Up to now, of all together, with the kernel threads of the file
+    /// system. Memory that processes share counts once for each.
+    pub fn usage(&self) -> Usage {
+        let alone = Usage {
             kernel_threads_s: kernel_threads_s(),
-            ..self.usage()
-        }
+            ..Usage::default()
+        };
+        (self.members().iter())
+            .map(Process::usage)
+            .fold(alone, |sum, one| Usage {
+                user_s: sum.user_s + one.user_s,
+                system_s: sum.system_s + one.system_s,
+                children_s: sum.children_s + one.children_s,
+                kernel_threads_s: sum.kernel_threads_s,
+                rss_kib: sum.rss_kib + one.rss_kib,
+                write_calls: sum.write_calls + one.write_calls,
+                write_bytes: sum.write_bytes + one.write_bytes,
+            })
     }
+
+    /// Those that live now.
+    fn members(&self) -> Vec<Process> {
+        let mut members = self.0.clone();
+        let mut at = 0;
+        while let Some(Process(parent)) = members.get(at) {
+            members.extend(children(*parent));
+            at += 1;
+        }
+        members
+    }
+}
+
+/// What the threads of `parent` started (proc(5), `children`).
+fn children(parent: u32) -> Vec<Process> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{parent}/task")) else {
+        return Vec::new();
+    };
+    let lists: String = (threads.flatten())
+        .filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok())
+        .collect();
+    (lists.split_whitespace())
+        .filter_map(|pid| pid.parse().ok())
+        .map(Process)
+        .collect()
 }
 
 /// Linux counts CPU in ticks of 10 ms for user space, whatever its clock.
@@ -133,6 +176,18 @@ mod tests {
             (usage.user_s, usage.system_s, usage.children_s),
             (1.5, 0.5, 0.25)
         );
+    }
+
+    #[test]
+    fn a_child_counts_to_its_parent() {
+        let mut child = std::process::Command::new("cat")
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let members = Family(vec![Process::own()]).members();
+        assert!(members.iter().any(|Process(pid)| *pid == child.id()));
+        drop(child.stdin.take());
+        child.wait().unwrap();
     }
 
     #[test]

@@ -6,4 +6,4 @@ mod fanout;
 mod play;
 
 pub use fanout::Steady;
-pub use play::{Play, Scenario, Window, play};
+pub use play::{Play, Scenario, Window, name, play};

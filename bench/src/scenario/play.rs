@@ -4,10 +4,13 @@ use std::collections::HashSet;
 
 use crate::args::{Load, Server, Target};
 use crate::dialect::Dialect;
+use crate::dialect::centrifugo::Centrifugo;
 use crate::dialect::fanfare::Fanfare;
+use crate::dialect::nats::Nats;
 use crate::dialect::plain::Plain;
+use crate::dialect::socketio::SocketIo;
 use crate::engine::Fleet;
-use crate::measure::{Machine, Process, Usage};
+use crate::measure::{Family, Machine, Process, Usage};
 use crate::row::{Row, Spread};
 use crate::stage::{Cast, Stage};
 
@@ -32,8 +35,8 @@ pub trait Scenario {
 pub struct Play<D: Dialect> {
     /// The generators.
     pub fleet: Fleet<D>,
-    /// The server's process, if it is known.
-    pub process: Option<Process>,
+    /// The server's processes, if they are known.
+    pub process: Option<Family>,
     /// Connections there are to make.
     pub connections: usize,
     /// How it is made and told.
@@ -71,11 +74,23 @@ pub fn play<S: Scenario>(scenario: &S, target: &Target, load: &Load) -> anyhow::
             let dialect = Fanfare::new(room_ids, run_name(), load.replies)?;
             on_stage(scenario, &stage, dialect, load)
         }
-        Server::Plain | Server::Limit | Server::LimitCoalesce => {
-            on_stage(scenario, &stage, Plain, load)
+        Server::Plain
+        | Server::Limit
+        | Server::LimitCoalesce
+        | Server::Ws
+        | Server::WsCoalescing => on_stage(scenario, &stage, Plain, load),
+        Server::Socketio | Server::SocketioPg => {
+            let acknowledged = target.server == Server::SocketioPg;
+            on_stage(scenario, &stage, SocketIo { acknowledged }, load)
+        }
+        Server::Nats => on_stage(scenario, &stage, Nats, load),
+        Server::Centrifugo | Server::CentrifugoHistory => {
+            let history = target.server == Server::CentrifugoHistory;
+            on_stage(scenario, &stage, Centrifugo { history }, load)
         }
     }?;
     row.server = name(target.server);
+    row.version = stage.version;
     Ok(row)
 }
 
@@ -94,7 +109,7 @@ where
     let mut play = Play {
         connections: plan.members.len(),
         fleet: Fleet::new(dialect, plan, scenario.slow(), load.threads, load.late_ms)?,
-        process: stage.process,
+        process: stage.process.clone(),
         load: load.clone(),
     };
     let mut row = Row {
@@ -188,7 +203,7 @@ where
             deliveries: self.fleet.received(),
             others: self.fleet.sum(|engine| engine.tally.others),
             bytes: self.fleet.sum(|engine| engine.tally.bytes),
-            usage: self.process.map(|process| process.usage_with_kernel()),
+            usage: self.process.as_ref().map(Family::usage),
             generator_cores: Process::own().usage().cpu_s(),
         }
     }
