@@ -12,7 +12,7 @@ use futures_util::future::Either;
 use hyper::body::Incoming;
 use hyper_util::service::{TowerToHyperService, TowerToHyperServiceFuture};
 use tower_service::Service;
-use warp::http::header::{CONNECTION, RETRY_AFTER};
+use warp::http::header::{CONNECTION, HOST, RETRY_AFTER};
 use warp::http::{HeaderValue, Request, Response, StatusCode, Version};
 
 use super::admission::{ConnectionGuard, OpenConnections};
@@ -90,6 +90,9 @@ where
     >;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
+        if !names_its_host(&request) {
+            return Either::Right(ready(Ok(turned_away(StatusCode::BAD_REQUEST))));
+        }
         let client = client_address(self.peer.ip(), request.headers(), &self.shared.trusted);
         let Some(guard) = self.guard_for(client) else {
             return Either::Right(ready(Ok(too_many())));
@@ -105,13 +108,28 @@ where
     }
 }
 
+/// Once, but that HTTP/1.0 may leave it out (RFC 9112, 3.2).
+fn names_its_host<B>(request: &Request<B>) -> bool {
+    match request.headers().get_all(HOST).iter().count() {
+        0 => request.version() < Version::HTTP_11,
+        count => count == 1,
+    }
+}
+
 /// For a client behind a proxy that has too many connections already; one
 /// that comes directly is cut off at accept.
 fn too_many() -> warp::reply::Response {
+    let mut response = turned_away(StatusCode::SERVICE_UNAVAILABLE);
+    let headers = response.headers_mut();
+    headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+/// An answer that no route gives, and the last one.
+fn turned_away(status: StatusCode) -> warp::reply::Response {
     let mut response = Response::default();
-    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }
