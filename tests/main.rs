@@ -1,7 +1,7 @@
 //! The whole system, black box, against the real binary.
 //!
-//! Scripts of Alice and Bob are in `people`, faults in `kill9`, `races` and
-//! `refusals`, a real chat in `real_chat`. Beneath them lie `harness` (server and
+//! Scripts of Alice and Bob are in `people`, faults in `kill9`, `races`, `refusals` and
+//! `hostile`, a real chat in `real_chat`. Beneath them lie `harness` (server and
 //! clients), `history` (records and checkers), `irc` (the logs) and `replay`.
 #![expect(
     clippy::unwrap_used,
@@ -13,6 +13,7 @@
 mod docs;
 mod harness;
 mod history;
+mod hostile;
 mod irc;
 mod kill9;
 mod people;

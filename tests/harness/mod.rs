@@ -2,13 +2,15 @@
 //!
 //! [`server`] starts, kills and restarts the real binary; [`rest`] and [`socket`]
 //! speak to it; [`account`] is one person with tokens; [`raw`] writes bytes that no
-//! honest client would. All of it knows PROTOCOL only, none of the server's code.
+//! honest client would; [`process`] looks at the server from outside. All of it knows
+//! PROTOCOL only, none of the server's code.
 
 use std::time::{Duration, Instant};
 
 pub mod account;
 pub mod inbox;
 pub mod listener;
+pub mod process;
 pub mod raw;
 pub mod rest;
 pub mod server;
@@ -16,6 +18,7 @@ pub mod socket;
 
 pub use account::Account;
 pub use inbox::{Event, Keep};
+pub use process::Process;
 pub use rest::{Refusal, Rest};
 pub use server::{Options, Server};
 pub use socket::Socket;

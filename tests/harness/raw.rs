@@ -1,10 +1,11 @@
 //! Bytes that no honest client sends: HTTP and WebSocket by hand.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::SOON;
 
@@ -111,24 +112,45 @@ impl Raw {
         }
     }
 
+    /// From another address of this machine (127.0.0.0/8), with a receive buffer that
+    /// is soon full.
+    pub async fn connect_from(address: SocketAddr, from: Ipv4Addr) -> std::io::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        // Only now does the size of the window follow it.
+        socket.set_recv_buffer_size(4096)?;
+        socket.bind(SocketAddr::from((from, 0)))?;
+        Ok(Self {
+            stream: socket.connect(address).await?,
+            buffer: Vec::new(),
+        })
+    }
+
     /// Upgraded, without credentials.
     pub async fn upgrade(address: SocketAddr) -> Self {
-        let mut raw = Self::connect(address).await;
-        let head = raw.request(&upgrade_request(address, "")).await;
+        Self::connect(address).await.upgraded(address).await
+    }
+
+    /// The same on a connection that is there.
+    pub async fn upgraded(mut self, address: SocketAddr) -> Self {
+        let head = self.request(&upgrade_request(address, "")).await;
         assert!(head.starts_with("HTTP/1.1 101"), "{head}");
-        raw
+        self
     }
 
     /// Upgraded, with a bearer token, after hello.
     pub async fn hello(address: SocketAddr, token: &str) -> Self {
-        let mut raw = Self::upgrade(address).await;
+        Self::upgrade(address).await.greeted(token).await
+    }
+
+    /// Says hello on an upgraded connection.
+    pub async fn greeted(mut self, token: &str) -> Self {
         let hello = serde_json::json!({"id": 0, "type": "session:hello", "data": {"token": token, "device": {"kind": "bot"}}});
-        raw.frame(&Frame::new(TEXT, hello.to_string())).await;
-        match raw.receive().await {
+        self.frame(&Frame::new(TEXT, hello.to_string())).await;
+        match self.receive().await {
             Received::Text(reply) => assert!(reply["error"].is_null(), "{reply}"),
             other => panic!("{other:?}"),
         }
-        raw
+        self
     }
 
     /// Writes bytes; false when the server has cut the connection.
@@ -156,6 +178,36 @@ impl Raw {
                 return String::from_utf8_lossy(&self.buffer).into_owned();
             }
         }
+    }
+
+    /// Everything up to the end, however that comes.
+    pub async fn end(&mut self) -> String {
+        while self.more().await {}
+        String::from_utf8_lossy(&std::mem::take(&mut self.buffer)).into_owned()
+    }
+
+    /// Writes the same again and again until the other side takes no more for `still`;
+    /// gives how many bytes it took, `None` when it cut the connection or took
+    /// `bytes_max`.
+    pub async fn fill(&mut self, with: &[u8], still: Duration, bytes_max: usize) -> Option<usize> {
+        let (mut took, mut at) = (0, 0);
+        while tokio::time::timeout(still, self.stream.writable())
+            .await
+            .is_ok()
+        {
+            match self.stream.try_write(&with[at..]) {
+                Ok(written) => {
+                    took += written;
+                    at = (at + written) % with.len();
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(_) => return None,
+            }
+            if took > bytes_max {
+                return None;
+            }
+        }
+        Some(took)
     }
 
     /// The next frame that is not a ping.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::{Rest, SOON, eventually};
+use super::{Process, Rest, SOON, eventually};
 
 /// How long a start, recovery included, may take.
 const START_WITHIN: Duration = Duration::from_secs(60);
@@ -152,18 +152,26 @@ impl Server {
         drop(running.expect("the server runs"));
     }
 
+    /// As the system sees it.
+    pub fn process(&self) -> Process {
+        let running = self.running.lock().unwrap();
+        Process(running.as_ref().expect("the server runs").child.id())
+    }
+
+    /// What it counts under this name (and labels, as they are written); 0 before the
+    /// first time.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let answer = self.rest().try_raw("GET", "/metrics", &[], None).await;
+        let text = String::from_utf8(answer.unwrap().body.to_vec()).unwrap();
+        let mut lines = text.lines().filter_map(|line| line.rsplit_once(' '));
+        let found = lines.find(|(counted, _)| *counted == name);
+        found.map_or(0.0, |(_, value)| value.parse().unwrap())
+    }
+
     /// SIGTERM without waiting.
     pub fn ask_to_stop(&self) {
-        let pid = self
-            .running
-            .lock()
-            .unwrap()
-            .as_ref()
-            .expect("the server runs")
-            .child
-            .id();
         let sent = Command::new("kill")
-            .args(["-TERM", &pid.to_string()])
+            .args(["-TERM", &self.process().0.to_string()])
             .status()
             .unwrap();
         assert!(sent.success());
