@@ -17,6 +17,16 @@ pub struct CommandLine {
 pub enum Command {
     /// R rooms of K members each, every room at its rate: CPU per delivery and latency
     Fanout(Box<Fanout>),
+    /// Many small rooms: as fanout with other defaults
+    Rooms(Box<Rooms>),
+    /// Connections that do nothing: memory and CPU for each
+    Idle(Box<Idle>),
+    /// Many connect at once while others talk
+    Storm(Box<Storm>),
+    /// Raise the rate until the pace is lost: most deliveries per second
+    Saturate(Box<Saturate>),
+    /// Some sockets are never read: do the others notice?
+    Slow(Box<Slow>),
     /// The yardstick: a server that does nothing but write ready frames
     Limit(Limit),
 }
@@ -128,6 +138,117 @@ pub struct Fanout {
     /// Messages per second in each room
     #[arg(long, default_value_t = 20.0)]
     pub rate: f64,
+}
+
+/// `fanfare-bench rooms`.
+#[derive(Debug, Clone, Args)]
+pub struct Rooms {
+    #[command(flatten)]
+    pub target: Target,
+    #[command(flatten)]
+    pub load: Load,
+    /// Rooms
+    #[arg(long, default_value_t = 500)]
+    pub rooms: usize,
+    /// Members of each room
+    #[arg(long, default_value_t = 10)]
+    pub members: usize,
+    /// Messages per second in each room
+    #[arg(long, default_value_t = 1.0)]
+    pub rate: f64,
+}
+
+/// `fanfare-bench idle`.
+#[derive(Debug, Clone, Args)]
+pub struct Idle {
+    #[command(flatten)]
+    pub target: Target,
+    #[command(flatten)]
+    pub load: Load,
+    /// Connections
+    #[arg(long, default_value_t = 10_000)]
+    pub connections: usize,
+    /// Rooms that each is a member of
+    #[arg(long, default_value_t = 20)]
+    pub subscriptions: usize,
+    /// Members of each room
+    #[arg(long, default_value_t = 10)]
+    pub members: usize,
+    /// Seconds between the last connect and the reading
+    #[arg(long, default_value_t = 5.0)]
+    pub settle: f64,
+}
+
+/// `fanfare-bench storm`.
+#[derive(Debug, Clone, Args)]
+pub struct Storm {
+    #[command(flatten)]
+    pub target: Target,
+    #[command(flatten)]
+    pub load: Load,
+    /// Who connect at once
+    #[arg(long, default_value_t = 10_000)]
+    pub connections: usize,
+    /// Connected before, in rooms that talk
+    #[arg(long, default_value_t = 1000)]
+    pub settled: usize,
+    /// Members of each room
+    #[arg(long, default_value_t = 10)]
+    pub members: usize,
+    /// Messages per second in each room that talks
+    #[arg(long, default_value_t = 1.0)]
+    pub rate: f64,
+    /// Seconds after which those who are not ready count as turned away
+    #[arg(long, default_value_t = 60.0)]
+    pub patience: f64,
+}
+
+/// `fanfare-bench saturate`.
+#[derive(Debug, Clone, Args)]
+pub struct Saturate {
+    #[command(flatten)]
+    pub target: Target,
+    #[command(flatten)]
+    pub load: Load,
+    /// Rooms
+    #[arg(long, default_value_t = 1)]
+    pub rooms: usize,
+    /// Members of each room
+    #[arg(long, default_value_t = 1000)]
+    pub members: usize,
+    /// Messages per second in all rooms together, first step
+    #[arg(long, default_value_t = 50.0)]
+    pub start: f64,
+    /// Each step offers so many times the one before
+    #[arg(long, default_value_t = 1.5)]
+    pub factor: f64,
+    /// How often the edge is halved
+    #[arg(long, default_value_t = 3)]
+    pub halvings: usize,
+}
+
+/// `fanfare-bench slow`.
+#[derive(Debug, Clone, Args)]
+pub struct Slow {
+    #[command(flatten)]
+    pub target: Target,
+    #[command(flatten)]
+    pub load: Load,
+    /// Rooms
+    #[arg(long, default_value_t = 1)]
+    pub rooms: usize,
+    /// Members of each room
+    #[arg(long, default_value_t = 1000)]
+    pub members: usize,
+    /// Messages per second in each room
+    #[arg(long, default_value_t = 20.0)]
+    pub rate: f64,
+    /// How many of 100 sockets are never read
+    #[arg(long, default_value_t = 5)]
+    pub percent: usize,
+    /// Runs with and without, alternating
+    #[arg(long, default_value_t = 10)]
+    pub pairs: usize,
 }
 
 /// `fanfare-bench limit`.

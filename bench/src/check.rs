@@ -46,6 +46,16 @@ pub struct Seen {
     pub example: String,
 }
 
+impl Seen {
+    /// So many more; the example is asked for once.
+    pub fn add(&mut self, count: u64, example: impl FnOnce() -> String) {
+        if self.count == 0 && count > 0 {
+            self.example = example();
+        }
+        self.count += count;
+    }
+}
+
 /// Everything found wrong.
 #[derive(Debug, Default)]
 pub struct Findings {
@@ -77,11 +87,7 @@ impl Findings {
     /// Writes a fault down.
     #[cold]
     pub fn add(&mut self, fault: Fault, count: u64, example: impl FnOnce() -> String) {
-        let seen = self.faults.entry(fault).or_default();
-        if seen.count == 0 {
-            seen.example = example();
-        }
-        seen.count += count;
+        self.faults.entry(fault).or_default().add(count, example);
     }
 
     /// The server did not take this message: nobody misses it.
@@ -160,5 +166,97 @@ impl Findings {
         self.add(Fault::SeqNotRising, 1, || {
             format!("seq {seq} of room {room} reached receiver {connection} behind seq {before}")
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is found when a receiver gets `numbers` of 1 to `sent`.
+    fn found(numbers: &[u64], sent: u64, refused: &[u64]) -> Vec<(Fault, u64)> {
+        let mut findings = Findings::default();
+        let mut seat = Seat {
+            room: 3,
+            next: 1,
+            seq: 0,
+        };
+        for number in refused {
+            findings.refused(3, *number);
+        }
+        for number in numbers {
+            findings.delivery(&mut seat, 9, *number, 0);
+        }
+        findings.settle(&seat, 9, sent);
+        findings
+            .faults
+            .iter()
+            .map(|(fault, seen)| (*fault, seen.count))
+            .collect()
+    }
+
+    #[test]
+    fn each_fault_is_named() {
+        assert_eq!(found(&[1, 2, 3, 4], 4, &[]), []);
+        assert_eq!(found(&[1, 2, 4], 4, &[]), [(Fault::Lost, 1)]);
+        assert_eq!(found(&[1, 2], 4, &[]), [(Fault::Lost, 2)]);
+        assert_eq!(found(&[], 4, &[]), [(Fault::Lost, 4)]);
+        assert_eq!(found(&[1, 2, 2, 3, 4], 4, &[]), [(Fault::Doubled, 1)]);
+        assert_eq!(found(&[1, 3, 2, 4], 4, &[]), [(Fault::OutOfOrder, 1)]);
+        assert_eq!(found(&[4, 3, 2, 1], 4, &[]), [(Fault::OutOfOrder, 3)]);
+        let all = [
+            (Fault::Lost, 1),
+            (Fault::Doubled, 1),
+            (Fault::OutOfOrder, 1),
+        ];
+        assert_eq!(found(&[1, 3, 2, 3, 5], 5, &[]), all);
+    }
+
+    #[test]
+    fn what_was_refused_is_not_missed() {
+        assert_eq!(found(&[1, 2, 5], 5, &[3, 4]), []);
+        assert_eq!(found(&[1, 2], 5, &[3, 4]), [(Fault::Lost, 1)]);
+    }
+
+    #[test]
+    fn a_second_of_a_skipped_one_is_a_double() {
+        let all = [(Fault::Doubled, 1), (Fault::OutOfOrder, 1)];
+        assert_eq!(found(&[1, 3, 2, 2], 3, &[]), all);
+    }
+
+    #[test]
+    fn the_servers_numbers_must_rise() {
+        let mut findings = Findings::default();
+        let mut seat = Seat {
+            room: 0,
+            next: 1,
+            seq: 0,
+        };
+        for (number, seq) in [(1, 10), (2, 11), (3, 11)] {
+            findings.delivery(&mut seat, 0, number, seq);
+        }
+        let seen = &findings.faults[&Fault::SeqNotRising];
+        assert_eq!(seen.count, 1);
+        assert!(
+            seen.example.contains("seq 11 of room 0"),
+            "{}",
+            seen.example
+        );
+    }
+
+    #[test]
+    fn the_first_example_is_kept() {
+        let mut findings = Findings::default();
+        let mut seat = Seat {
+            room: 1,
+            next: 1,
+            seq: 0,
+        };
+        for number in [1, 2, 1, 2] {
+            findings.delivery(&mut seat, 7, number, 0);
+        }
+        let seen = &findings.faults[&Fault::Doubled];
+        assert_eq!(seen.count, 2);
+        assert_eq!(seen.example, "message 1 of room 1 reached receiver 7 twice");
     }
 }

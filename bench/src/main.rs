@@ -27,9 +27,9 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser as _;
 
-use crate::args::{Command, CommandLine, Load};
+use crate::args::{Command, CommandLine, Load, Target};
 use crate::row::Row;
-use crate::scenario::{Steady, play};
+use crate::scenario::{Idle, Saturate, Scenario, Slow, Steady, Storm, pairs, play};
 
 fn main() -> ExitCode {
     match run(CommandLine::parse().command) {
@@ -54,9 +54,75 @@ fn run(command: Command) -> anyhow::Result<bool> {
                 members: wish.members,
                 rate: wish.rate,
             };
-            tell(&play(&steady, &wish.target, &wish.load)?, &wish.load)
+            one(&steady, &wish.target, &wish.load)
         }
+        Command::Rooms(wish) => {
+            let steady = Steady {
+                name: "rooms",
+                rooms: wish.rooms,
+                members: wish.members,
+                rate: wish.rate,
+            };
+            one(&steady, &wish.target, &wish.load)
+        }
+        Command::Idle(wish) => {
+            let idle = Idle {
+                connections: wish.connections,
+                subscriptions: wish.subscriptions,
+                members: wish.members,
+                settle_s: wish.settle,
+            };
+            one(&idle, &wish.target, &wish.load)
+        }
+        Command::Storm(wish) => {
+            let storm = Storm {
+                settled: wish.settled,
+                comers: wish.connections,
+                members: wish.members,
+                rate: wish.rate,
+                patience_s: wish.patience,
+            };
+            one(&storm, &wish.target, &wish.load)
+        }
+        Command::Saturate(wish) => {
+            let saturate = Saturate {
+                rooms: wish.rooms,
+                members: wish.members,
+                start: wish.start,
+                factor: wish.factor,
+                halvings: wish.halvings,
+            };
+            one(&saturate, &wish.target, &wish.load)
+        }
+        Command::Slow(wish) => slow(&wish),
     }
+}
+
+fn one(scenario: &impl Scenario, target: &Target, load: &Load) -> anyhow::Result<bool> {
+    tell(&play(scenario, target, load)?, load)
+}
+
+/// Alternates between runs with and without those who hang.
+fn slow(wish: &args::Slow) -> anyhow::Result<bool> {
+    let run = |percent| {
+        let slow = Slow {
+            steady: Steady {
+                name: "slow",
+                rooms: wish.rooms,
+                members: wish.members,
+                rate: wish.rate,
+            },
+            percent,
+        };
+        play(&slow, &wish.target, &wish.load)
+    };
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    for _ in 0..wish.pairs.max(1) {
+        without.push(run(0)?);
+        with.push(run(wish.percent)?);
+    }
+    let row = pairs(&with, &without).context("no pair was run")?;
+    tell(&row, &wish.load)
 }
 
 /// Prints the result and appends it where it is wanted.

@@ -49,12 +49,35 @@ pub struct Row {
     pub usage: Option<Usage>,
     /// Figures of single scenarios, by name with unit.
     pub figures: BTreeMap<String, f64>,
+    /// Steps of a search, in order.
+    pub steps: Vec<Step>,
     /// What was wrong with deliveries, of the whole run.
     pub faults: BTreeMap<Fault, Seen>,
     /// Where it was measured.
     pub machine: Machine,
     /// When, in seconds since 1970.
     pub at: u64,
+}
+
+/// One rate that was tried.
+#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Step {
+    /// Deliveries per second that would keep the pace.
+    pub offered_per_s: f64,
+    /// Those that came within the step.
+    pub deliveries_per_s: f64,
+    /// Half of them took no longer.
+    pub p50_us: f64,
+    /// 99 of 100 took no longer.
+    pub p99_us: f64,
+    /// Messages refused.
+    pub refused: u64,
+    /// Cores the server used.
+    pub server_cores: f64,
+    /// Cores the generator used.
+    pub generator_cores: f64,
+    /// Whether the pace was kept.
+    pub paced: bool,
 }
 
 /// How a time was spread, µs.

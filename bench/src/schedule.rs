@@ -75,3 +75,61 @@ impl Schedule {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All messages that are due until `until_ns`.
+    fn taken(schedule: &mut Schedule, until_ns: u64) -> Vec<(u32, u64)> {
+        std::iter::from_fn(|| schedule.take(until_ns)).collect()
+    }
+
+    #[test]
+    fn times_are_spread_evenly_and_fixed_before() {
+        let mut schedule = Schedule::new(vec![0, 1], 2, 4.0, 1_000, 1_000_001_000);
+        let all = taken(&mut schedule, u64::MAX - 1);
+        let quarter = 250_000_000;
+        let expected = [(0, 0), (1, quarter), (0, 2 * quarter), (1, 3 * quarter)];
+        assert_eq!(all, expected.map(|(room, at)| (room, at + 1_000)));
+        assert_eq!(schedule.due_ns(), u64::MAX);
+    }
+
+    #[test]
+    fn a_late_generator_keeps_the_intended_times() {
+        let mut prompt = Schedule::new(vec![0], 1, 1000.0, 0, 1_000_000_000);
+        let mut late = prompt.clone();
+        let mut one_by_one = Vec::new();
+        for now in 0..1000 {
+            one_by_one.extend(taken(&mut prompt, now * 1_000_000));
+        }
+        // Stalled for the whole second: everything at once, at its own time.
+        assert_eq!(taken(&mut late, 999_000_000), one_by_one);
+        assert_eq!(one_by_one.len(), 1000);
+    }
+
+    #[test]
+    fn several_generators_send_what_one_would() {
+        let whole = taken(
+            &mut Schedule::new((0..7).collect(), 7, 70.0, 5, 1_000_000_005),
+            u64::MAX - 1,
+        );
+        let mut parts = Vec::new();
+        for nth in 0..3 {
+            let rooms = (0..7).filter(|room| room % 3 == nth).collect();
+            parts.extend(taken(
+                &mut Schedule::new(rooms, 7, 70.0, 5, 1_000_000_005),
+                u64::MAX - 1,
+            ));
+        }
+        parts.sort_by_key(|(_, at)| *at);
+        assert_eq!(parts, whole);
+    }
+
+    #[test]
+    fn nothing_is_due_without_rooms_or_rate() {
+        assert_eq!(Schedule::new(Vec::new(), 0, 10.0, 0, 100).take(50), None);
+        let none = Schedule::new(vec![0], 1, 0.0, 0, 100).due_ns();
+        assert_eq!(none, u64::MAX);
+    }
+}

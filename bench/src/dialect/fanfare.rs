@@ -61,7 +61,7 @@ impl Fanfare {
 
     /// Reads a `message:received` in place; `None`: look at it slowly.
     #[inline]
-    fn delivery(&self, payload: &[u8]) -> Option<Delivery> {
+    pub(super) fn delivery(&self, payload: &[u8]) -> Option<Delivery> {
         let rest = payload.strip_prefix(br#"{"type":"message:received","conversation":""#)?;
         let (id, rest) = rest.split_first_chunk::<ID_BYTES>()?;
         let rest = rest.strip_prefix(br#"","epoch":"#)?;

@@ -16,6 +16,8 @@ pub mod plain;
 pub mod socketio;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 /// One server's words. `Self` holds what all connections share (names of
 /// rooms, ready texts); `Link` what one connection remembers between reads.

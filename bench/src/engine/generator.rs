@@ -24,8 +24,9 @@ const BUFFER_BYTES: usize = (2 << 20) + 16 + READ_BYTES;
 const EVENTS_MAX: usize = 1024;
 /// Connections started between two looks at sockets.
 pub(super) const STARTS_PER_TURN: usize = 64;
-/// Above this much unsent in one socket the server has lost the pace.
-pub(super) const UNSENT_BYTES_MAX: usize = 64 << 20;
+/// Above this much unsent in one socket the server has lost the pace: at 200
+/// bytes a message, some thousand of them.
+pub(super) const UNSENT_BYTES_MAX: usize = 1 << 20;
 
 /// A generator: connections whose number is `nth` modulo `of`.
 pub struct Generator<D: Dialect> {

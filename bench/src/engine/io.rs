@@ -27,8 +27,7 @@ impl<D: Dialect> Generator<D> {
             self.started += 1;
             if let Err(error) = self.start_one(number) {
                 self.tally.dead += 1;
-                let of = format!("receiver {number} could not connect: {error}");
-                self.tally.findings.add(Fault::Disconnected, 1, || of);
+                (self.tally.unready).add(1, || format!("receiver {number}: {error}"));
             }
         }
     }
@@ -234,14 +233,15 @@ impl<D: Dialect> Generator<D> {
         if connection.stream.take().is_none() {
             return;
         }
-        if std::mem::take(&mut connection.ready) {
-            self.tally.ready -= 1;
-        }
         self.tally.dead += 1;
+        let example = || format!("receiver {number}: {why}");
+        if !std::mem::take(&mut connection.ready) {
+            self.tally.unready.add(1, example);
+            return;
+        }
+        self.tally.ready -= 1;
         if !connection.slow {
-            (self.tally.findings).add(Fault::Disconnected, 1, || {
-                format!("receiver {number}: {why}")
-            });
+            self.tally.findings.add(Fault::Disconnected, 1, example);
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use hdrhistogram::Histogram;
 
-use crate::check::{Fault, Findings, Seat};
+use crate::check::{Fault, Findings, Seat, Seen};
 use crate::dialect::{Delivery, Sink};
 
 /// Counts and times since the last [`Tally::reset_times`], findings since
@@ -28,6 +28,8 @@ pub struct Tally {
     pub ready: usize,
     /// Connections that ended or never came up.
     pub dead: usize,
+    /// Those of them that never became ready, and why the first did not.
+    pub unready: Seen,
     /// What went wrong with deliveries.
     pub findings: Findings,
     /// Deliveries later than this are [`Fault::Late`].
@@ -49,6 +51,7 @@ impl Tally {
             times: Times::default(),
             ready: 0,
             dead: 0,
+            unready: Seen::default(),
             findings: Findings::default(),
             late_ns,
             measure_from_ns: 0,
@@ -76,6 +79,8 @@ impl Tally {
         self.times.add(&other.times);
         self.ready += other.ready;
         self.dead += other.dead;
+        self.unready
+            .add(other.unready.count, || other.unready.example);
         self.findings.absorb(other.findings);
     }
 }

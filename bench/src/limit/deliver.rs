@@ -113,8 +113,8 @@ impl Server {
         }
         self.write(member, |socket| {
             bytes.extend(socket.swapped.take().unwrap_or_default());
-            if now < socket.frozen_until_ns {
-                socket.out.extend_from_slice(&bytes);
+            if now < socket.frozen_until_ns || !socket.held.is_empty() {
+                socket.held.extend_from_slice(&bytes);
                 return Ok(socket.out.len());
             }
             socket.write(&bytes)
@@ -131,7 +131,8 @@ impl Server {
             if now < socket.frozen_until_ns {
                 self.frozen.push(number);
             } else {
-                self.write(number, Socket::flush);
+                let held = std::mem::take(&mut socket.held);
+                self.write(number, |socket| socket.write(&held));
             }
         }
     }

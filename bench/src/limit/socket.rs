@@ -20,8 +20,10 @@ pub(super) struct Socket {
     pub watches_write: bool,
     /// A frame that waits for the next one, planted.
     pub swapped: Option<Vec<u8>>,
-    /// Nothing is written before, planted.
+    /// Until when deliveries are held back, planted.
     pub frozen_until_ns: u64,
+    /// Those held back.
+    pub held: Vec<u8>,
 }
 
 impl Socket {
@@ -36,6 +38,7 @@ impl Socket {
             watches_write: false,
             swapped: None,
             frozen_until_ns: 0,
+            held: Vec::new(),
         }
     }
 

@@ -68,3 +68,23 @@ pub fn raise_file_limit() -> u64 {
     }
     limit.current.unwrap_or(highest)
 }
+
+/// Memory that the kernel holds in TCP buffers of the whole machine, so of
+/// both ends (/proc/net/sockstat).
+pub fn tcp_memory_kib() -> f64 {
+    let sockstat = fs::read_to_string("/proc/net/sockstat").unwrap_or_default();
+    let pages = (sockstat.lines())
+        .find_map(|line| line.strip_prefix("TCP:")?.split_once(" mem "))
+        .and_then(|(_, pages)| pages.trim().parse::<f64>().ok());
+    pages.unwrap_or(0.0) * 4.0
+}
+
+/// Memory of the kernel's own objects (sockets, files, epoll entries) of the
+/// whole machine (/proc/meminfo).
+pub fn kernel_slab_kib() -> f64 {
+    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    (meminfo.lines())
+        .find_map(|line| line.strip_prefix("Slab:"))
+        .and_then(|value| value.split_whitespace().next()?.parse().ok())
+        .unwrap_or(0.0)
+}

@@ -4,5 +4,5 @@
 mod machine;
 mod process;
 
-pub use machine::{Machine, raise_file_limit};
+pub use machine::{Machine, kernel_slab_kib, raise_file_limit, tcp_memory_kib};
 pub use process::{Family, Process, Usage};

@@ -44,7 +44,8 @@ impl Scenario for Steady {
             .run(self.rooms, per_s, (play.load.warm_up * 1e9) as u64)?;
         play.note("measuring");
         let window = play.window(self.rooms, per_s, play.load.seconds)?;
-        play.tell(&window, row);
+        let times = play.fleet.times();
+        play.tell(&window, &times, row);
         Ok(())
     }
 }

@@ -3,7 +3,15 @@
 //! settle; they differ in who connects and when.
 
 mod fanout;
+mod idle;
 mod play;
+mod saturate;
+mod slow;
+mod storm;
 
 pub use fanout::Steady;
+pub use idle::Idle;
 pub use play::{Play, Scenario, Window, name, play};
+pub use saturate::Saturate;
+pub use slow::{Slow, pairs};
+pub use storm::Storm;

@@ -9,7 +9,7 @@ use crate::dialect::fanfare::Fanfare;
 use crate::dialect::nats::Nats;
 use crate::dialect::plain::Plain;
 use crate::dialect::socketio::SocketIo;
-use crate::engine::Fleet;
+use crate::engine::{Fleet, Generator, Times};
 use crate::measure::{Family, Machine, Process, Usage};
 use crate::row::{Row, Spread};
 use crate::stage::{Cast, Stage};
@@ -30,6 +30,9 @@ pub trait Scenario {
         D: Dialect + Send + Sync,
         D::Link: Send;
 }
+
+/// Seconds for everybody to become ready.
+const CONNECT_S: u64 = 300;
 
 /// A fleet in front of a server.
 pub struct Play<D: Dialect> {
@@ -128,7 +131,9 @@ where
     row.connections = play.fleet.ready();
     let tally = play.fleet.finish();
     row.refused = tally.refused;
-    row.refusal = tally.refusal;
+    if !tally.refusal.is_empty() {
+        row.refusal = tally.refusal;
+    }
     row.faults = tally.findings.faults;
     Ok(row)
 }
@@ -152,17 +157,33 @@ where
 
     /// Connects everybody, 256 under way at a time.
     pub fn connect_all(&mut self) -> anyhow::Result<()> {
-        self.note(&format!("connecting {}", self.connections));
-        self.fleet.enqueue(0..self.connections as u32, 256);
-        self.fleet.connect(120)
+        self.connect(0..self.connections as u32)
+    }
+
+    /// Connects these, 256 under way at a time.
+    pub fn connect(&mut self, numbers: std::ops::Range<u32>) -> anyhow::Result<()> {
+        self.note(&format!("connecting {}", numbers.len()));
+        self.fleet.enqueue(numbers, 256);
+        self.fleet.connect(CONNECT_S)
     }
 
     /// Sends `per_s` messages in the first `rooms` rooms together, and reads
     /// before and after.
     pub fn window(&mut self, rooms: usize, per_s: f64, seconds: f64) -> anyhow::Result<Window> {
+        self.window_until(rooms, per_s, seconds, |_| false)
+    }
+
+    /// As [`Play::window`], ending before when every generator is `done`.
+    pub fn window_until(
+        &mut self,
+        rooms: usize,
+        per_s: f64,
+        seconds: f64,
+        done: impl Fn(&Generator<D>) -> bool + Sync,
+    ) -> anyhow::Result<Window> {
         let before = self.reading();
         self.fleet.reset_times();
-        self.fleet.run(rooms, per_s, (seconds * 1e9) as u64)?;
+        (self.fleet).run_until(rooms, per_s, (seconds * 1e9) as u64, done)?;
         let after = self.reading();
         let seconds = after.seconds - before.seconds;
         Ok(Window {
@@ -179,8 +200,8 @@ where
         })
     }
 
-    /// Puts a window's figures and the times since it began into the row.
-    pub fn tell(&self, window: &Window, row: &mut Row) {
+    /// Puts a window's figures and its times into the row.
+    pub fn tell(&self, window: &Window, times: &Times, row: &mut Row) {
         row.seconds = window.seconds;
         row.sent = window.sent;
         row.deliveries = window.deliveries;
@@ -188,7 +209,6 @@ where
         row.received_bytes = window.bytes;
         row.usage = window.usage;
         row.generator_cores = window.generator_cores;
-        let times = self.fleet.times();
         row.latency_us = Spread::from(&times.latency);
         row.send_lag_us = Spread::from(&times.send_lag);
         row.read_lag_us = Spread::from(&times.read_lag);
@@ -199,10 +219,10 @@ where
     fn reading(&self) -> Window {
         Window {
             seconds: self.fleet.clock.now_ns() as f64 / 1e9,
-            sent: self.fleet.sum(|engine| engine.tally.sent),
+            sent: self.fleet.sum(|one| one.tally.sent),
             deliveries: self.fleet.received(),
-            others: self.fleet.sum(|engine| engine.tally.others),
-            bytes: self.fleet.sum(|engine| engine.tally.bytes),
+            others: self.fleet.sum(|one| one.tally.others),
+            bytes: self.fleet.sum(|one| one.tally.bytes),
             usage: self.process.as_ref().map(Family::usage),
             generator_cores: Process::own().usage().cpu_s(),
         }
