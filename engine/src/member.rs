@@ -56,3 +56,19 @@ pub struct Marks {
     /// Delivered up to.
     pub delivered_seq: u64,
 }
+
+impl Marks {
+    /// The higher of each mark.
+    #[must_use]
+    pub fn highest(self, other: Self) -> Self {
+        let read = if self.read_seq >= other.read_seq {
+            self
+        } else {
+            other
+        };
+        Self {
+            delivered_seq: self.delivered_seq.max(other.delivered_seq),
+            ..read
+        }
+    }
+}

@@ -4,14 +4,16 @@ use std::ops::{Bound, ControlFlow};
 
 use bytes::Bytes;
 use fanfare_engine::member::Marks;
-use fanfare_engine::port::{Mark, MarkWrite, MarksPort, Order, PortFuture, StoreError};
+use fanfare_engine::port::{Mark, MarkWrite, MarksPort, Order, PortFuture, Standing, StoreError};
 use fanfare_engine::stamp::Stamp;
+use fanfare_engine::unread::read_up_to;
 use fanfare_protocol::{ConversationId, UserId};
 
 use crate::cells::cell::{Column, parse, take_number};
 use crate::cells::key::{Table, end_of, key, last_id};
 use crate::cells::{Range, View, Write};
 use crate::log::page;
+use crate::members::member_row;
 use crate::tables::{Tables, whole};
 
 /// Column of a mark cell: read up to seq, with `mno` and `ano` there.
@@ -60,34 +62,62 @@ impl MarksPort for Tables {
         })
     }
 
-    fn mentions_behind(
+    fn standings(
         &self,
-        user: UserId,
         conversation: ConversationId,
-        after_seq: u64,
-    ) -> PortFuture<'_, u64> {
-        Box::pin(async move {
-            let (user, conversation) = (user.as_bytes(), conversation.as_bytes());
-            let after = key(
-                Table::Mentions,
-                &[user, conversation, &after_seq.to_be_bytes()],
-            );
-            let range = Range {
-                from: Bound::Excluded(after),
-                to: end_of(&key(Table::Mentions, &[user, conversation])),
-                order: Order::Ascending,
-            };
-            let read = move |view: &dyn View| {
-                let mut count = 0;
-                view.scan(range, &mut |_, cell| {
-                    count += u64::from(whole(cell)? == ON);
-                    Ok(ControlFlow::Continue(()))
-                })?;
-                Ok(count)
-            };
-            self.cells.fetch(read).await
-        })
+        users: Vec<(UserId, Marks)>,
+    ) -> PortFuture<'_, Vec<Standing>> {
+        let read = move |view: &dyn View| {
+            let standing = |(user, known)| standing(view, conversation, user, known);
+            users.into_iter().map(standing).collect()
+        };
+        Box::pin(async move { self.cells.fetch(read).await })
     }
+}
+
+fn standing(
+    view: &dyn View,
+    conversation: ConversationId,
+    user: UserId,
+    known: Marks,
+) -> Result<Standing, StoreError> {
+    let parts: [&[u8]; 2] = [conversation.as_bytes(), user.as_bytes()];
+    let member = view.get(&key(Table::MembersOf, &parts))?;
+    let member = member.map(|cell| member_row(&cell)).transpose()?;
+    let marks = view.get(&key(Table::Marks, &parts))?;
+    let marks = marks.map_or_else(|| Ok(Marks::default()), |cell| decode_marks(&cell))?;
+    let marks = marks.highest(known);
+    let read_seq = member.map_or(marks.read_seq, |member| read_up_to(&member, &marks));
+    Ok(Standing {
+        member,
+        marks,
+        named: named_behind(view, conversation, user, read_seq)?,
+    })
+}
+
+/// Messages above a seq that name somebody.
+fn named_behind(
+    view: &dyn View,
+    conversation: ConversationId,
+    user: UserId,
+    after_seq: u64,
+) -> Result<u64, StoreError> {
+    let (user, conversation) = (user.as_bytes(), conversation.as_bytes());
+    let after = key(
+        Table::Mentions,
+        &[user, conversation, &after_seq.to_be_bytes()],
+    );
+    let range = Range {
+        from: Bound::Excluded(after),
+        to: end_of(&key(Table::Mentions, &[user, conversation])),
+        order: Order::Ascending,
+    };
+    let mut count = 0;
+    view.scan(range, &mut |_, cell| {
+        count += u64::from(whole(cell)? == ON);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(count)
 }
 
 /// What a mark writes: its timestamp is its seq, so the highest stays. A

@@ -3,7 +3,7 @@
 
 use fanfare_engine::codec::decode;
 use fanfare_engine::member::{MemberRow, Membership};
-use fanfare_engine::port::{Members, PortFuture};
+use fanfare_engine::port::{Members, PortFuture, StoreError};
 use fanfare_protocol::{ConversationId, UserId};
 
 use crate::cells::key::{Table, key, last_id};
@@ -21,7 +21,7 @@ impl Members for Tables {
             let parts: [&[u8]; 2] = [conversation.as_bytes(), user.as_bytes()];
             let key = key(Table::MembersOf, &parts);
             match self.cells.fetch(move |view| view.get(&key)).await? {
-                Some(cell) => Ok(Some(decode(whole(&cell)?)?)),
+                Some(cell) => Ok(Some(member_row(&cell)?)),
                 None => Ok(None),
             }
         })
@@ -71,7 +71,7 @@ impl Tables {
                 let mut found = Vec::new();
                 let range = Range::of_ids(&prefix, after.as_ref());
                 page(view, range, limit, |key, cell| {
-                    found.push(membership(last_id(key)?, decode(whole(cell)?)?));
+                    found.push(membership(last_id(key)?, member_row(cell)?));
                     Ok(())
                 })?;
                 Ok(found)
@@ -79,4 +79,9 @@ impl Tables {
             self.cells.fetch(read).await
         })
     }
+}
+
+/// What a membership's cell says.
+pub(crate) fn member_row(cell: &[u8]) -> Result<MemberRow, StoreError> {
+    Ok(decode(whole(cell)?)?)
 }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use fanfare_engine::member::Marks;
-use fanfare_engine::port::{MarkWrite, MarksPort, PortFuture};
+use fanfare_engine::port::{MarkWrite, MarksPort, PortFuture, Standing};
 use fanfare_protocol::limits::OWN_MARKS_MESSAGES;
 use fanfare_protocol::{ConversationId, Limits, UserId};
 use parking_lot::Mutex;
@@ -87,7 +87,7 @@ impl OwnMarks {
         let full = waiting.count >= self.waiting_max;
         let senders = waiting.conversations.get_mut(&conversation);
         if let Some(known) = senders.and_then(|senders| senders.marks.get_mut(&user)) {
-            *known = highest(*known, marks);
+            *known = known.highest(marks);
         } else if full {
             metrics::counter!("fanfare_own_marks_dropped_total").increment(1);
             return Wake::Nobody;
@@ -176,7 +176,7 @@ impl MarksPort for OwnMarks {
         let own = self.of(conversation, user).unwrap_or_default();
         Box::pin(async move {
             let stored = self.stored.marks(conversation, user).await?;
-            Ok(highest(stored, own))
+            Ok(stored.highest(own))
         })
     }
 
@@ -197,7 +197,7 @@ impl MarksPort for OwnMarks {
             };
             for (user, marks) in &mut page {
                 if let Some(own) = own.remove(user) {
-                    *marks = highest(*marks, own);
+                    *marks = marks.highest(own);
                 }
             }
             // Whose first mark it is.
@@ -215,25 +215,20 @@ impl MarksPort for OwnMarks {
         self.stored.raise(writes)
     }
 
-    fn mentions_behind(
+    fn standings(
         &self,
-        user: UserId,
         conversation: ConversationId,
-        after_seq: u64,
-    ) -> PortFuture<'_, u64> {
-        self.stored.mentions_behind(user, conversation, after_seq)
-    }
-}
-
-/// The higher of each mark.
-fn highest(one: Marks, other: Marks) -> Marks {
-    let read = if one.read_seq >= other.read_seq {
-        one
-    } else {
-        other
-    };
-    Marks {
-        delivered_seq: one.delivered_seq.max(other.delivered_seq),
-        ..read
+        mut users: Vec<(UserId, Marks)>,
+    ) -> PortFuture<'_, Vec<Standing>> {
+        // Asked first, as for one.
+        let waiting = self.waiting.lock();
+        if let Some(senders) = waiting.conversations.get(&conversation) {
+            for (user, known) in &mut users {
+                let own = senders.marks.get(user).copied().unwrap_or_default();
+                *known = known.highest(own);
+            }
+        }
+        drop(waiting);
+        self.stored.standings(conversation, users)
     }
 }

@@ -11,7 +11,6 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fanfare_engine::member::MemberRow;
 use fanfare_engine::port::StoreError;
 use fanfare_protocol::frame::encode_signal;
 use fanfare_protocol::limits::{SCAN_ROWS, UNREAD_READS_AT_ONCE, UNREAD_WAITING_MAX};
@@ -20,7 +19,7 @@ use fanfare_protocol::{ConversationId, UserId};
 use parking_lot::Mutex;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
-use super::count::{Counted, count};
+use super::count::{Counted, count_all};
 use super::handle::UnreadParts;
 use super::waiting::{Due, Waiting};
 use crate::clock;
@@ -40,8 +39,8 @@ pub(super) enum UnreadMessage {
     Look,
     /// Members of a conversation who are connected here.
     Scanned(ConversationId, Result<Vec<UserId>, StoreError>),
-    /// A member's counts; `None` for who is no member.
-    Counted(Key, Result<Option<Counted>, StoreError>),
+    /// Counts of these members of a conversation.
+    Counted(ConversationId, Vec<UserId>, Counts),
     /// A window may have ended.
     Tick,
     /// Panics, to test that another takes its place.
@@ -50,6 +49,9 @@ pub(super) enum UnreadMessage {
 }
 
 type Key = (ConversationId, UserId);
+
+/// Counts in the order asked for; `None` for who is no member.
+type Counts = Result<Vec<Option<Counted>>, StoreError>;
 
 /// What is read outside the handler.
 #[derive(Clone, Copy)]
@@ -127,7 +129,9 @@ impl Actor for UnreadActor {
         match message {
             UnreadMessage::Look => state.look(),
             UnreadMessage::Scanned(conversation, users) => state.scanned(conversation, users),
-            UnreadMessage::Counted(key, counted) => state.counted(key, counted),
+            UnreadMessage::Counted(conversation, users, counts) => {
+                state.counted(conversation, users, counts);
+            }
             UnreadMessage::Tick => state.end_windows(),
             #[cfg(test)]
             UnreadMessage::Panic => panic!("the unread actor dies, as a test asked"),
@@ -212,23 +216,34 @@ impl State {
         self.open_window(Job::Scan(conversation));
     }
 
-    fn counted(&mut self, key: Key, counted: Result<Option<Counted>, StoreError>) {
+    fn counted(&mut self, conversation: ConversationId, users: Vec<UserId>, counts: Counts) {
         self.reading -= 1;
+        if let Err(error) = &counts {
+            tracing::warn!(%conversation, %error, "unread not counted");
+        }
+        for (at, user) in users.into_iter().enumerate() {
+            let counted = counts
+                .as_ref()
+                .ok()
+                .map(|all| all.get(at).copied().flatten());
+            self.counted_one((conversation, user), counted);
+        }
+    }
+
+    /// `None`: the store did not answer.
+    fn counted_one(&mut self, key: Key, counted: Option<Option<Counted>>) {
         let Some(push) = self.pushes.get_mut(&key) else {
             return;
         };
         match counted {
-            Ok(Some(counts)) => {
+            Some(Some(counts)) => {
                 if push.why == Due::Tell || push.told != Some(counts) {
                     push.told = Some(counts);
                     self.send(key, counts);
                 }
             }
-            Ok(None) => push.told = None,
-            Err(error) => {
-                push.due = push.why.max(push.due);
-                tracing::warn!(conversation = %key.0, %error, "unread not counted");
-            }
+            Some(None) => push.told = None,
+            None => push.due = push.why.max(push.due),
         }
         self.open_window(Job::Count(key));
     }
@@ -330,19 +345,39 @@ impl State {
                         tell(&actor, UnreadMessage::Scanned(conversation, users));
                     });
                 }
-                Job::Count(key) => {
-                    if let Some(push) = self.pushes.get_mut(&key) {
-                        push.counted = self.tick;
-                        push.why = std::mem::take(&mut push.due);
-                    }
-                    let work = tokio::spawn(async move { count_for(&parts, key).await });
+                Job::Count((conversation, user)) => {
+                    let users = self.begin_count(conversation, user);
+                    let asked = users.clone();
+                    let work =
+                        tokio::spawn(async move { counts(&parts, conversation, &asked).await });
                     tokio::spawn(async move {
-                        let counted = work.await.unwrap_or_else(|error| Err(failed(&error)));
-                        tell(&actor, UnreadMessage::Counted(key, counted));
+                        let counts = work.await.unwrap_or_else(|error| Err(failed(&error)));
+                        tell(&actor, UnreadMessage::Counted(conversation, users, counts));
                     });
                 }
             }
         }
+    }
+}
+
+impl State {
+    /// Who is counted with `user`: those of the conversation that are next.
+    fn begin_count(&mut self, conversation: ConversationId, user: UserId) -> Vec<UserId> {
+        let mut users = vec![user];
+        while users.len() < SCAN_ROWS
+            && let Some(Job::Count((next, user))) = self.jobs.front().copied()
+            && next == conversation
+        {
+            self.jobs.pop_front();
+            users.push(user);
+        }
+        for user in &users {
+            if let Some(push) = self.pushes.get_mut(&(conversation, *user)) {
+                push.counted = self.tick;
+                push.why = std::mem::take(&mut push.due);
+            }
+        }
+        users
     }
 }
 
@@ -369,20 +404,11 @@ async fn connected(
     }
 }
 
-/// `None` for who is no member.
-async fn count_for(
-    parts: &UnreadParts,
-    (conversation, user): Key,
-) -> Result<Option<Counted>, StoreError> {
-    let member = parts.members.member(conversation, user).await?;
-    let Some(member) = member.filter(MemberRow::is_active) else {
-        return Ok(None);
-    };
-    let Some(head) = parts.directory.head(conversation).await? else {
-        return Ok(None);
-    };
-    let counted = count(&*parts.marks, conversation, user, &member, &head).await?;
-    Ok(Some(counted))
+async fn counts(parts: &UnreadParts, conversation: ConversationId, users: &[UserId]) -> Counts {
+    match parts.directory.head(conversation).await? {
+        Some(head) => count_all(&*parts.marks, conversation, users, &head).await,
+        None => Ok(vec![None; users.len()]),
+    }
 }
 
 fn failed(error: &tokio::task::JoinError) -> StoreError {

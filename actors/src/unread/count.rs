@@ -1,7 +1,7 @@
 //! What one member has not read, exactly.
 
-use fanfare_engine::member::MemberRow;
-use fanfare_engine::port::{MarksPort, StoreError};
+use fanfare_engine::member::{Marks, MemberRow};
+use fanfare_engine::port::{MarksPort, Standing, StoreError};
 use fanfare_engine::row::HeadRow;
 use fanfare_engine::unread::{read_up_to, unread};
 use fanfare_protocol::{ConversationId, UserId};
@@ -29,13 +29,41 @@ pub async fn count(
     member: &MemberRow,
     head: &HeadRow,
 ) -> Result<Counted, StoreError> {
-    let stands = marks.marks(conversation, user).await?;
-    let read_seq = read_up_to(member, &stands);
-    let named = marks.mentions_behind(user, conversation, read_seq).await?;
-    let counts = unread(head.mno, head.ano, member, &stands, named);
-    Ok(Counted {
+    let asked = vec![(user, Marks::default())];
+    let standings = marks.standings(conversation, asked).await?;
+    let standing = standings.first().ok_or_else(|| {
+        // A store answers for whom it was asked.
+        StoreError::Unavailable("no standing".into())
+    })?;
+    Ok(counted(standing, member, head))
+}
+
+/// Counts what members have not read at `head`, read at once; `None` for who
+/// is no member.
+pub(super) async fn count_all(
+    marks: &dyn MarksPort,
+    conversation: ConversationId,
+    users: &[UserId],
+    head: &HeadRow,
+) -> Result<Vec<Option<Counted>>, StoreError> {
+    let asked = users.iter().map(|user| (*user, Marks::default()));
+    let standings = marks.standings(conversation, asked.collect()).await?;
+    let counted = standings.iter().map(|standing| {
+        let member = standing
+            .member
+            .as_ref()
+            .filter(|member| member.is_active())?;
+        Some(counted(standing, member, head))
+    });
+    Ok(counted.collect())
+}
+
+fn counted(standing: &Standing, member: &MemberRow, head: &HeadRow) -> Counted {
+    let marks = &standing.marks;
+    let counts = unread(head.mno, head.ano, member, marks, standing.named);
+    Counted {
         unread: counts.messages,
         mentions: counts.mentions,
-        read_seq,
-    })
+        read_seq: read_up_to(member, marks),
+    }
 }

@@ -3,7 +3,7 @@
 use fanfare_protocol::{ConversationId, UserId};
 
 use super::PortFuture;
-use crate::member::Marks;
+use crate::member::{Marks, MemberRow};
 
 /// A mark to raise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +35,19 @@ pub struct MarkWrite {
     pub mark: Mark,
 }
 
+/// What counting somebody's unread messages rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Their membership, active or not; `None` for who never was a member.
+    pub member: Option<MemberRow>,
+    /// Their marks.
+    pub marks: Marks,
+    /// Messages behind [`read_up_to`] that name them.
+    ///
+    /// [`read_up_to`]: crate::unread::read_up_to
+    pub named: u64,
+}
+
 /// Marks only rise: the timestamp of a mark is its seq at epoch 0, so the
 /// highest wins whoever wrote it.
 pub trait MarksPort: Send + Sync {
@@ -52,11 +65,11 @@ pub trait MarksPort: Send + Sync {
     /// Raises marks, all durable when it returns. Lower ones change nothing.
     fn raise(&self, writes: Vec<MarkWrite>) -> PortFuture<'_, ()>;
 
-    /// Messages above `after_seq` that name this member.
-    fn mentions_behind(
+    /// Where these users stand, in their order, read at once. Each comes with
+    /// marks that are known to be reached; the higher ones count.
+    fn standings(
         &self,
-        user: UserId,
         conversation: ConversationId,
-        after_seq: u64,
-    ) -> PortFuture<'_, u64>;
+        users: Vec<(UserId, Marks)>,
+    ) -> PortFuture<'_, Vec<Standing>>;
 }

@@ -14,7 +14,7 @@ use std::pin::Pin;
 
 pub use accounts::Accounts;
 pub use log::{Log, Order, RowRange};
-pub use marks::{Mark, MarkWrite, MarksPort};
+pub use marks::{Mark, MarkWrite, MarksPort, Standing};
 pub use members::Members;
 pub use names::{Claim, ClaimOutcome, ClaimRow, Names, Scope};
 pub use ownership::{Ownership, Readiness};

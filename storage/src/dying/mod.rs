@@ -33,7 +33,7 @@ pub enum Operation {
     Marks,
     MarksOf,
     Raise,
-    MentionsBehind,
+    Standings,
     Account,
     Accounts,
     PutAccount,
@@ -73,7 +73,7 @@ impl Operation {
             | Self::ConversationsOf
             | Self::Marks
             | Self::MarksOf
-            | Self::MentionsBehind
+            | Self::Standings
             | Self::Account
             | Self::Accounts
             | Self::Claimed

@@ -8,7 +8,7 @@ use fanfare_engine::member::{Marks, MemberRow, Membership};
 use fanfare_engine::meta::ConversationMeta;
 use fanfare_engine::port::{
     Accounts, Claim, ClaimOutcome, ClaimRow, Log, MarkWrite, MarksPort, Members, Names, Ownership,
-    PortFuture, Readiness, RowRange, Scope, StoreError, Tokens,
+    PortFuture, Readiness, RowRange, Scope, Standing, StoreError, Tokens,
 };
 use fanfare_engine::row::{EpochRow, HeadRow, LogRow};
 use fanfare_protocol::{ConversationId, SessionId, Timestamp, UserId};
@@ -199,16 +199,14 @@ impl MarksPort for Wrapped {
         })
     }
 
-    fn mentions_behind(
+    fn standings(
         &self,
-        user: UserId,
         conversation: ConversationId,
-        after_seq: u64,
-    ) -> PortFuture<'_, u64> {
-        self.run(Operation::MentionsBehind, move |_| {
-            self.inner
-                .marks
-                .mentions_behind(user, conversation, after_seq)
+        users: Vec<(UserId, Marks)>,
+    ) -> PortFuture<'_, Vec<Standing>> {
+        self.switch.asked_for(users.len());
+        self.run(Operation::Standings, move |_| {
+            self.inner.marks.standings(conversation, users)
         })
     }
 }

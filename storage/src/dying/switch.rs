@@ -18,6 +18,7 @@ pub struct Switch {
 struct State {
     operations: u64,
     counts: HashMap<Operation, u64>,
+    standings: usize,
     dies_at: Option<(u64, Fault)>,
     is_dead: bool,
     next: HashMap<Operation, VecDeque<Fault>>,
@@ -41,6 +42,15 @@ impl Switch {
     pub fn count(&self, operation: Operation) -> u64 {
         let state = self.state.lock();
         state.counts.get(&operation).copied().unwrap_or(0)
+    }
+
+    /// Users whose standings were asked for.
+    pub fn standings(&self) -> usize {
+        self.state.lock().standings
+    }
+
+    pub(super) fn asked_for(&self, users: usize) {
+        self.state.lock().standings += users;
     }
 
     /// The store dies at operation number `number` (the first ever has

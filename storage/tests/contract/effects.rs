@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use fanfare_engine::effect::Set;
+use fanfare_engine::member::Marks;
 use fanfare_engine::row::{EpochRow, HeadRow};
 use fanfare_protocol::Timestamp;
 use fanfare_storage::Ports;
@@ -133,7 +134,7 @@ pub async fn effects_repeat_harmlessly(ports: Ports) {
     let (alice, row) = (user(1), member(Role::Owner, 3));
     let mention = |on| Set::Mention {
         user: alice,
-        message: 1,
+        message: 2,
         on,
     };
     let list = vec![
@@ -152,7 +153,8 @@ pub async fn effects_repeat_harmlessly(ports: Ports) {
         assert_eq!(rows[1].entry, "without its text");
         let stored = ports.members.member(room, alice).await.unwrap();
         assert_eq!(stored, Some(row));
-        let mentions = ports.marks.mentions_behind(alice, room, 0).await.unwrap();
-        assert_eq!(mentions, 0);
+        let asked = vec![(alice, Marks::default())];
+        let standings = ports.marks.standings(room, asked).await.unwrap();
+        assert_eq!(standings[0].named, 0);
     }
 }

@@ -3,9 +3,10 @@
 use fanfare_engine::effect::Set;
 use fanfare_engine::member::Marks;
 use fanfare_engine::port::{Mark, MarkWrite};
+use fanfare_protocol::conversation::Role;
 use fanfare_storage::Ports;
 
-use crate::build::{conversation, effects, user};
+use crate::build::{conversation, effects, member, user};
 
 fn read(n: u8, seq: u64) -> MarkWrite {
     MarkWrite {
@@ -116,8 +117,14 @@ pub async fn mentions_count_behind_the_mark(ports: Ports) {
         .await
         .unwrap();
     let behind = async |seq| {
-        let port = &ports.marks;
-        port.mentions_behind(alice, room, seq).await.unwrap()
+        let read = Marks {
+            read_seq: seq,
+            ..Marks::default()
+        };
+        let asked = vec![(alice, read), (user(2), Marks::default())];
+        let both = ports.marks.standings(room, asked).await.unwrap();
+        assert_eq!((both.len(), both[1].named), (2, 0));
+        both[0].named
     };
     assert_eq!(behind(0).await, 2);
     assert_eq!(behind(2).await, 2);
@@ -131,6 +138,43 @@ pub async fn mentions_count_behind_the_mark(ports: Ports) {
     let again = effects(room, 1, vec![(303, named(8, true))]);
     ports.log.apply(again).await.unwrap();
     assert_eq!(behind(0).await, 3);
-    let bobs = ports.marks.mentions_behind(user(2), room, 0).await.unwrap();
-    assert_eq!(bobs, 0);
+}
+
+pub async fn standings_are_those_of_the_asked_in_their_order(ports: Ports) {
+    let (room, port) = (conversation(7), &ports.marks);
+    let row = member(Role::Member, 5);
+    let joined = Set::Member { user: user(1), row };
+    let named = |message| Set::Mention {
+        user: user(1),
+        message,
+        on: true,
+    };
+    let list = vec![(5, joined), (5, named(5)), (6, named(6)), (9, named(9))];
+    ports.log.apply(effects(room, 1, list)).await.unwrap();
+    port.raise(vec![read(2, 4)]).await.unwrap();
+    let none = Marks::default();
+    let asked = vec![(user(3), none), (user(1), none), (user(2), marks(3, 8))];
+    let stand = port.standings(room, asked).await.unwrap();
+    // A stranger; a member who read nothing since they joined; marks of whom
+    // the store knows the higher.
+    assert_eq!(
+        (stand[0].member, stand[0].marks, stand[0].named),
+        (None, none, 0)
+    );
+    assert_eq!(
+        (stand[1].member, stand[1].marks, stand[1].named),
+        (Some(row), none, 3)
+    );
+    assert_eq!(
+        stand[2].marks,
+        Marks {
+            delivered_seq: 8,
+            ..marks(4, 0)
+        }
+    );
+    // Known to have read further than the store knows.
+    let asked = vec![(user(1), marks(6, 0))];
+    let stand = port.standings(room, asked).await.unwrap();
+    assert_eq!((stand[0].marks, stand[0].named), (marks(6, 0), 1));
+    assert!(port.standings(room, Vec::new()).await.unwrap().is_empty());
 }

@@ -154,10 +154,7 @@ async fn senders_hear_of_their_own_message_once_and_as_read() {
     }
     house.settled().await;
     // Counted again because of the mark, found to be what was told.
-    until("a second count", || {
-        house.switch.count(Operation::MentionsBehind) == 2
-    })
-    .await;
+    until("a second count", || house.switch.standings() == 2).await;
     let answer = house.say(2, &[]).await;
     for device in [&laptop, &phone] {
         device.hears(1, 0).await;
@@ -208,12 +205,7 @@ async fn a_store_that_fails_delays_a_push_and_loses_none() {
     let device = house.device(2).await;
     house.say(1, &[]).await;
     device.hears(1, 0).await;
-    for operation in [
-        Operation::MembersOf,
-        Operation::Member,
-        Operation::Marks,
-        Operation::MentionsBehind,
-    ] {
+    for operation in [Operation::MembersOf, Operation::Standings] {
         let before = house.counts(2).await.0;
         house.switch.fail_next(operation, Fault::Unavailable);
         house.say(1, &[]).await;
@@ -237,7 +229,7 @@ async fn another_actor_takes_over() {
 async fn nobody_is_counted_who_is_not_connected() {
     let house = House::of(5, quick()).await;
     let device = house.device(2).await;
-    let counted = || house.switch.count(Operation::MentionsBehind);
+    let counted = || house.switch.standings();
     let before = counted();
     house.say(1, &[]).await;
     device.hears(1, 0).await;
