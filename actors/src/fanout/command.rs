@@ -111,6 +111,11 @@ pub(super) enum Command {
         id: SocketId,
         frame: Bytes,
     },
+    Beside {
+        id: SocketId,
+        conversation: ConversationId,
+        frame: Bytes,
+    },
     Hold {
         id: SocketId,
         conversation: ConversationId,

@@ -195,6 +195,20 @@ impl SocketHandle {
         self.shard.send(Command::Control { id: self.id, frame });
     }
 
+    /// Queues a frame that can wait a moment: where the conversation is
+    /// subscribed to, it goes out with its next entries, at the latest after
+    /// `BESIDE_MS`.
+    pub fn send_beside(&self, conversation: ConversationId, frame: Bytes) {
+        self.line
+            .backlog_bytes
+            .fetch_add(frame.len(), Ordering::Relaxed);
+        self.shard.send(Command::Beside {
+            id: self.id,
+            conversation,
+            frame,
+        });
+    }
+
     /// Queues a frame, then releases subscriptions, each from behind the
     /// given seq: what the frame says is true of what follows it.
     pub fn release(&self, frame: Option<Bytes>, from: Vec<Start>) {

@@ -228,6 +228,11 @@ impl Shard {
                 expires_ms,
             } => self.identify(id.serial, user, expires_ms),
             Command::Control { id, frame } => self.control(id.serial, frame),
+            Command::Beside {
+                id,
+                conversation,
+                frame,
+            } => self.beside(id, conversation, frame),
             Command::Hold {
                 id,
                 conversation,

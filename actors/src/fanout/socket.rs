@@ -60,6 +60,8 @@ pub(super) struct Socket {
     /// End of its token and grace.
     pub expires_ms: Option<u64>,
     pub pinged_ms: u64,
+    /// When the frames are written that can wait for others.
+    pub beside_ms: Option<u64>,
     /// For when its timer is set.
     pub timer_ms: u64,
     pub subscriptions: Vec<Subscription>,

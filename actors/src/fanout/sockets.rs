@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use fanfare_protocol::UserId;
-use fanfare_protocol::limits::{CLOSE_MS_MAX, SPARE_RINGS_MAX};
+use fanfare_protocol::limits::{BESIDE_MS, CLOSE_MS_MAX, SPARE_RINGS_MAX};
+use fanfare_protocol::{ConversationId, UserId};
 
 use super::command::{Close, Line, SocketId, Watch};
 use super::flush::flush;
+use super::format::Feed;
 use super::framing::{close_frame, ping_frame};
 use super::shard::Shard;
 use super::socket::{Closing, Socket};
@@ -48,6 +49,7 @@ impl Shard {
             opened_ms: now_ms,
             expires_ms: None,
             pinged_ms: now_ms.saturating_sub(early_ms),
+            beside_ms: None,
             timer_ms: u64::MAX,
             subscriptions: Vec::new(),
             dirty: Vec::new(),
@@ -89,6 +91,35 @@ impl Shard {
             let backlog_bytes = &socket.line.backlog_bytes;
             backlog_bytes.fetch_add(frame.len(), Ordering::Relaxed);
             self.control_counted(key, frame);
+        }
+    }
+
+    /// A frame that waits for the conversation's next entries, where they are
+    /// delivered to its socket.
+    pub(super) fn beside(&mut self, id: SocketId, conversation: ConversationId, frame: Bytes) {
+        let Some(key) = self.key(id.serial) else {
+            return;
+        };
+        let feed = Feed {
+            conversation,
+            format: id.format,
+        };
+        let row = self.places.get(&feed).copied();
+        let socket = self.sockets.get_mut(key as usize);
+        let rides = |socket: &Socket| row.is_some_and(|row| socket.slot_of(row).is_some());
+        match socket.filter(|socket| socket.closing.is_none() && rides(socket)) {
+            None => self.control_counted(key, frame),
+            Some(socket) if socket.backlog_bytes() > self.limits.control_queue_bytes_max => {
+                // As any signal then: the next one tells what this one would.
+                socket.written_off(frame.len());
+            }
+            Some(socket) => {
+                socket.control.push_back(frame);
+                socket
+                    .beside_ms
+                    .get_or_insert_with(|| monotonic_ms() + BESIDE_MS);
+                self.set_timer(key);
+            }
         }
     }
 
@@ -154,6 +185,9 @@ impl Shard {
             return self.remove(key);
         }
         let written = socket.partial.is_none() && socket.control.is_empty();
+        if written {
+            socket.beside_ms = None;
+        }
         if let Some(closing) = socket.closing.as_mut().filter(|it| written && !it.finished) {
             closing.finished = true;
             socket.wire.finish();
@@ -245,7 +279,8 @@ impl Shard {
                 let hello = nobody.then_some(socket.opened_ms + limits.hello_ms_max);
                 let ping_ms = socket.pinged_ms + limits.heartbeat_ms.max(1);
                 let silent_ms = heard_ms + 2 * limits.heartbeat_ms;
-                let others = [blocked, hello, socket.expires_ms].into_iter().flatten();
+                let others = [blocked, hello, socket.expires_ms, socket.beside_ms];
+                let others = others.into_iter().flatten();
                 others.fold(ping_ms.min(silent_ms), u64::min)
             }
         };
@@ -282,6 +317,7 @@ impl Shard {
             return;
         }
         socket.timer_ms = u64::MAX;
+        let rode_long = socket.beside_ms.take_if(|at| *at <= now_ms).is_some();
         let limits = &self.limits;
         let heard_ms = socket.line.heard_ms.load(Ordering::Relaxed);
         let late = |since: u64, ms: u64| now_ms >= since + ms;
@@ -307,6 +343,7 @@ impl Shard {
             Due::Nothing
         };
         match due {
+            Due::Nothing if rode_long => self.queue(key, false),
             Due::Nothing => {}
             Due::Ping => self.control_own(key, ping_frame()),
             Due::Close(code, reason) => self.close(key, &Close::new(code, reason), false),

@@ -258,3 +258,25 @@ async fn entries_within_the_window_of_a_hot_room_come_with_its_end() {
         );
     }
 }
+
+#[tokio::test]
+async fn what_can_wait_goes_out_with_the_next_entries_or_by_itself() {
+    let (fanout, _) = shard().await;
+    let shard = fanout.shards()[0].clone();
+    let mut crowd = crowd(&fanout, 1).await;
+    let (waits, client) = &mut crowd[0];
+    let (marker, mut marked) = socket(&fanout).await;
+    waits.send_beside(ROOM, text_frame(b"count"));
+    marker.send(text_frame(b"marker"));
+    assert_eq!(read(&mut marked, 1).await, ["marker"]);
+    let nothing = client.try_read(&mut [0; 8]).unwrap_err();
+    assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
+    shard.entries(frames(1, &["1"]));
+    assert_eq!(read(client, 2).await, ["count", "1"]);
+    // Nothing comes to take it along.
+    waits.send_beside(ROOM, text_frame(b"another"));
+    assert_eq!(read(client, 1).await, ["another"]);
+    // Who is not subscribed to the conversation waits for nothing.
+    marker.send_beside(ROOM, text_frame(b"at once"));
+    assert_eq!(read(&mut marked, 1).await, ["at once"]);
+}

@@ -263,7 +263,7 @@ impl State {
         };
         for present in self.parts.sessions.of(user) {
             metrics::counter!("fanfare_unread_pushed_total").increment(1);
-            present.socket.send(frame.clone());
+            present.socket.send_beside(conversation, frame.clone());
         }
     }
 
