@@ -278,7 +278,7 @@ pub const HOT_ROOM_WINDOW_MS: u64 = 4;
 /// Bytes before the payload of a server frame (RFC 6455, 5.2).
 pub const FRAME_HEAD_BYTES_MAX: usize = 10;
 /// A frame that can wait goes out with others, at the latest after this.
-pub const BESIDE_MS: u64 = 750;
+pub const BESIDE_MS: u64 = 1000;
 /// Bytes of ready frames in one piece, unless a single frame is longer.
 pub const RUN_BYTES_MAX: usize = 16 * 1024;
 /// Empty rings that a shard keeps for the next conversation.
