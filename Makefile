@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test soak autobahn bench-micro check fmt fmt-check clippy deny doc clients bench-peers clean
+.PHONY: help run test soak autobahn bench bench-micro check fmt fmt-check clippy deny doc clients bench-peers clean
 
 # Arguments for the server (make run) or for cargo test (make test).
 ARGS ?=
@@ -23,6 +23,9 @@ soak: clients ## the long form of the kill -9 tests (20 kills), with its progres
 
 autobahn: ## the Autobahn testsuite against our WebSocket (needs Python 2.7), about a minute
 	@tools/run-autobahn
+
+bench: ## the table of docs/performance.md: Fanfare beside the limit and nats-server, ~40 min on idle cores
+	@tools/run-bench
 
 bench-micro: ## time codec, room step and journal batch, each beside something barer
 	cargo bench --workspace --bench codec --bench room_step --bench journal_batch

@@ -27,6 +27,8 @@ pub enum Command {
     Saturate(Box<Saturate>),
     /// Some sockets are never read: do the others notice?
     Slow(Box<Slow>),
+    /// Put the newest results of a file into a page, as a table
+    Report(Report),
     /// The yardstick: a server that does nothing but write ready frames
     Limit(Limit),
 }
@@ -249,6 +251,17 @@ pub struct Slow {
     /// Runs with and without, alternating
     #[arg(long, default_value_t = 10)]
     pub pairs: usize,
+}
+
+/// `fanfare-bench report`.
+#[derive(Debug, Clone, Args)]
+pub struct Report {
+    /// File that `--json` appended to
+    #[arg(long, value_name = "FILE")]
+    pub results: PathBuf,
+    /// Page with the marks between which the table goes
+    #[arg(long, value_name = "FILE")]
+    pub page: PathBuf,
 }
 
 /// `fanfare-bench limit`.

@@ -14,6 +14,7 @@ mod limit;
 mod measure;
 mod peer;
 mod plan;
+mod report;
 mod row;
 mod scenario;
 mod schedule;
@@ -95,6 +96,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
             one(&saturate, &wish.target, &wish.load)
         }
         Command::Slow(wish) => slow(&wish),
+        Command::Report(wish) => report::write(&wish.results, &wish.page).map(|()| true),
     }
 }
 

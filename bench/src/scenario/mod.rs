@@ -13,5 +13,5 @@ pub use fanout::Steady;
 pub use idle::Idle;
 pub use play::{Play, Scenario, Window, name, play};
 pub use saturate::Saturate;
-pub use slow::{Slow, pairs};
+pub use slow::{Slow, median, pairs};
 pub use storm::Storm;
