@@ -28,6 +28,8 @@ pub(super) struct Connection<L> {
     pub started_ns: u64,
 }
 
+/// What the kernel holds for a socket that is never read; it doubles it.
+const SLOW_RECEIVE_BYTES: usize = 4096;
 /// Connections per source address: below the 28 000 ports Linux gives out.
 const PER_SOURCE: u32 = 20_000;
 
@@ -43,6 +45,11 @@ impl<L: Default> Connection<L> {
         let socket = Socket::new(Domain::for_address(server), Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
+        if slow {
+            // Else the kernel takes minutes of a steady load for it, and the
+            // server never learns that nobody reads.
+            socket.set_recv_buffer_size(SLOW_RECEIVE_BYTES)?;
+        }
         if server.ip().is_loopback() && server.is_ipv4() {
             let host = u8::try_from(number / PER_SOURCE + 1).unwrap_or(u8::MAX);
             let source = SocketAddr::from((Ipv4Addr::new(127, 0, 0, host), 0));
