@@ -178,18 +178,34 @@ async fn a_slug_is_had_once_and_private_channels_are_unknown_to_strangers() {
         .await
         .unwrap();
     assert_eq!(seen["data"]["title"], "News");
-    let private = id_of(&private);
+    let id = id_of(&private);
     for (method, path) in [
-        ("GET", format!("/conversations/{private}")),
-        ("GET", format!("/conversations/{private}/messages")),
-        ("GET", format!("/conversations/{private}/participants")),
-        ("POST", format!("/conversations/{private}/join")),
+        ("GET", format!("/conversations/{id}")),
+        ("GET", format!("/conversations/{id}/messages")),
+        ("GET", format!("/conversations/{id}/participants")),
+        ("POST", format!("/conversations/{id}/join")),
     ] {
         let unknown = bob.rest.call(method, &path, None, None).await.unwrap_err();
         assert_eq!(
             (unknown.status, unknown.code.as_str()),
             (404, "not_found"),
             "{method} {path}"
+        );
+    }
+    // By its slug the same people see the same.
+    let by_slug = |slug: &str| format!("/conversations/by-slug/{slug}");
+    let seen = bob.rest.get(&by_slug(&slug)).await.unwrap();
+    assert_eq!(seen["data"]["id"], public["id"]);
+    let hidden = private["slug"].as_str().unwrap();
+    let own = alice.rest.get(&by_slug(hidden)).await.unwrap();
+    assert_eq!(own["data"]["id"], private["id"]);
+    for unknown in [hidden, "nobody-has-this", "No Slug"] {
+        let path = by_slug(&unknown.replace(' ', "%20"));
+        let refused = bob.rest.get(&path).await.unwrap_err();
+        assert_eq!(
+            (refused.status, refused.code.as_str()),
+            (404, "not_found"),
+            "{unknown}"
         );
     }
     // A public one is known, but read by members only.
