@@ -239,3 +239,57 @@ async fn too_many_cursors_are_refused() {
         "{refused:?}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_has_no_more_subscriptions_than_it_may() {
+    let server = Options::new()
+        .limit("subscriptions_per_session_max", 2)
+        .start()
+        .await;
+    let alice = Account::register(&server, "alice").await;
+    let mut groups = Vec::new();
+    let mut cursors = Vec::new();
+    for _ in 0..3 {
+        let group = alice.group(&[]).await;
+        let said = alice.say(&group, "the first").await;
+        cursors.push(json!({"conversation": group, "epoch": said["epoch"], "seq": said["seq"]}));
+        groups.push(group);
+    }
+    let third_gone = json!([{"conversation": groups[2], "reason": "too_many"}]);
+    let count = |answer: &Value| answer["subscribed"].as_array().map(Vec::len);
+
+    let named = Socket::open(server.address(), &alice.access, json!(cursors))
+        .await
+        .unwrap();
+    assert_eq!(count(&named.hello), Some(2), "{}", named.hello);
+    assert_eq!(named.hello["gone"], third_gone);
+    let asked = json!({"cursors": [cursors[2]]});
+    let refused = named
+        .request("conversations:subscribe", asked.clone())
+        .await
+        .unwrap();
+    assert_eq!(
+        (count(&refused), &refused["gone"]),
+        (Some(0), &third_gone),
+        "{refused}"
+    );
+    named
+        .request(
+            "conversations:unsubscribe",
+            json!({"conversations": [groups[0]]}),
+        )
+        .await
+        .unwrap();
+    let taken = named
+        .request("conversations:subscribe", asked)
+        .await
+        .unwrap();
+    assert_eq!(count(&taken), Some(1), "{taken}");
+
+    // Of what nobody named nothing is said: `unread:update` tells of it.
+    let recent = alice.connect(&server).await;
+    assert_eq!(count(&recent.hello), Some(2), "{}", recent.hello);
+    assert_eq!(recent.hello["gone"], json!([]));
+    let info = recent.request("session:info", json!({})).await.unwrap();
+    assert_eq!(count(&info), Some(2), "{info}");
+}

@@ -179,6 +179,8 @@ async fn the_silent_are_closed_and_the_living_are_not() {
         .await;
     let alice = Account::register(&server, "alice").await;
     let living = alice.connect(&server).await;
+    // Told in whole seconds, rounded up: never "no heartbeat".
+    assert_eq!(living.hello["heartbeatS"], 1);
     // Reads nothing and so answers no ping.
     let mut silent = Raw::hello(server.address(), &alice.access).await;
     let mut without_hello = Raw::upgrade(server.address()).await;

@@ -1,11 +1,11 @@
 //! Hello: who it is, and the first subscriptions, answered in one order:
 //! registered, identified, placed, replied, released.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use fanfare_engine::check;
-use fanfare_protocol::cursor::{CursorWish, Placed};
+use fanfare_protocol::cursor::{CursorWish, Gone, GoneReason, Placed};
 use fanfare_protocol::frame::{FrameId, Hello, HelloLimits, HelloReply, encode_reply};
 use fanfare_protocol::reply::Reply;
 use fanfare_protocol::{Code, ConversationId, Refusal};
@@ -126,14 +126,15 @@ impl Greeting {
             return Err(Refusal::new(Code::Unauthenticated, "logged out"));
         }
         self.socket.identify(identity.user, self.end_ms);
-        let wishes = match self.wishes(&hello).await {
+        let (wishes, too_many) = match self.wishes(&hello).await {
             Ok(wishes) => wishes,
             Err(refusal) => return Err(self.turn_away(refusal)),
         };
-        let placement = self
+        let mut placement = self
             .gateway
             .place(identity.user, &self.socket, wishes.clone())
             .await;
+        placement.placed.gone.extend(too_many);
         let subscribed: Vec<ConversationId> = placement
             .from
             .iter()
@@ -157,33 +158,31 @@ impl Greeting {
         refusal
     }
 
-    /// The client's cursors, then its most recently active conversations.
-    async fn wishes(&self, hello: &Hello) -> Result<Vec<CursorWish>, Refusal> {
-        let mut wishes: Vec<CursorWish> = Vec::new();
-        let mut wish = |wish: CursorWish| {
-            if wishes
-                .iter()
-                .all(|known| known.conversation != wish.conversation)
-            {
-                wishes.push(wish);
-            }
-        };
-        for cursor in &hello.cursors {
-            wish((*cursor).into());
-        }
+    /// The client's cursors, then its most recently active conversations, as
+    /// many as a session may be subscribed to; and the cursors beyond that.
+    async fn wishes(&self, hello: &Hello) -> Result<(Vec<CursorWish>, Vec<Gone>), Refusal> {
+        let limits = self.gateway.limits();
+        let max = limits.subscriptions_per_session_max;
+        let mut known = HashSet::new();
+        let named = hello.cursors.iter().map(|cursor| (*cursor).into());
+        let mut wishes: Vec<CursorWish> = named
+            .filter(|wish: &CursorWish| known.insert(wish.conversation))
+            .collect();
+        let too_many = wishes.split_off(wishes.len().min(max));
         let active = self.gateway.active(self.identity.user).await?;
-        for active in active
-            .iter()
-            .take(self.gateway.limits().hello_subscriptions)
-        {
-            let conversation = active.membership.conversation;
-            wish(CursorWish {
-                conversation,
-                epoch: None,
-                seq: None,
-            });
-        }
-        Ok(wishes)
+        let recent = active.iter().take(limits.hello_subscriptions);
+        let recent = recent.map(|active| CursorWish {
+            conversation: active.membership.conversation,
+            epoch: None,
+            seq: None,
+        });
+        wishes.extend(recent.filter(|wish| known.insert(wish.conversation)));
+        wishes.truncate(max);
+        let gone = too_many.into_iter().map(|wish| Gone {
+            conversation: wish.conversation,
+            reason: GoneReason::TooMany,
+        });
+        Ok((wishes, gone.collect()))
     }
 
     fn reply(&self, user: fanfare_protocol::user::User, placed: Placed) -> Option<bytes::Bytes> {
@@ -192,7 +191,7 @@ impl Greeting {
             session: self.identity.session,
             user,
             minor: 0,
-            heartbeat_s: limits.heartbeat_ms / 1000,
+            heartbeat_s: limits.heartbeat_ms.div_ceil(1000),
             limits: HelloLimits {
                 frame_bytes_max: limits.frame_bytes_max,
                 message_text_bytes_max: limits.message_text_bytes_max,
