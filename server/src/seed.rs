@@ -7,6 +7,7 @@ mod conversation;
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -38,6 +39,8 @@ pub async fn seed(config: &Config, wish: &Seed) -> anyhow::Result<()> {
         .create(true)
         .truncate(false)
         .write(true)
+        // It holds tokens.
+        .mode(0o600)
         .open(&wish.out)
         .with_context(|| format!("cannot write {}", wish.out.display()))?;
     let opened = open(config).await?;

@@ -302,6 +302,8 @@ async fn seeded_people_can_talk_at_once() {
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
     assert_eq!(lines.len(), 5);
+    let mode = std::fs::metadata(&out).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600, "its tokens are for nobody else");
     let server = Options::new().start_on(folder).await;
     let people: Vec<Account> = lines
         .iter()
