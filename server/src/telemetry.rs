@@ -36,6 +36,9 @@ pub fn log(log: &Log) -> Result<(), String> {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter(&log.level)?)
         .with_ansi(stderr().is_terminal())
+        // A line that cannot be written is lost. Saying so on the same
+        // stderr panics: a full disk under the log would end the server.
+        .log_internal_errors(false)
         .with_writer(stderr);
     // Err: somebody logs already.
     match log.format {

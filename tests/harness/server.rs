@@ -27,6 +27,7 @@ pub struct Options {
     config: String,
     rates_on: bool,
     port_kept: bool,
+    disk_may_fail: bool,
 }
 
 impl Options {
@@ -46,6 +47,13 @@ impl Options {
     /// Leaves the rate limits on.
     pub fn rates_on(mut self) -> Self {
         self.rates_on = true;
+        self
+    }
+
+    /// Makes [`Server::fail_disk`] possible: a file that may not grow is an
+    /// error to this server instead of its end.
+    pub fn disk_may_fail(mut self) -> Self {
+        self.disk_may_fail = true;
         self
     }
 
@@ -177,6 +185,17 @@ impl Server {
         assert!(sent.success());
     }
 
+    /// From now on every write of this process to a file fails, as on a disk
+    /// that is full. Only with [`Options::disk_may_fail`].
+    pub fn fail_disk(&self) {
+        assert!(self.options.disk_may_fail);
+        let limited = Command::new("prlimit")
+            .args(["--pid", &self.process().0.to_string(), "--fsize=1"])
+            .status()
+            .unwrap();
+        assert!(limited.success());
+    }
+
     /// Waits until it has ended by itself.
     pub async fn ended(&self) -> ExitStatus {
         let deadline = Instant::now() + STOP_WITHIN;
@@ -261,7 +280,7 @@ impl Drop for Server {
 pub fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (ExitStatus, String, String) {
     let folder = tempfile::tempdir().unwrap();
     let (out, err) = (folder.path().join("out"), folder.path().join("err"));
-    let mut child = command()
+    let mut child = without_variables(BINARY)
         .args(arguments)
         .envs(variables.iter().copied())
         .current_dir(folder.path())
@@ -291,9 +310,9 @@ pub fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (ExitStatus, Strin
     )
 }
 
-/// The binary without the `FANFARE_…` variables that are meant for these tests.
-fn command() -> Command {
-    let mut command = Command::new(BINARY);
+/// A program without the `FANFARE_…` variables that are meant for these tests.
+fn without_variables(program: &str) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("FANFARE_") {
             command.env_remove(name);
@@ -326,7 +345,15 @@ impl Running {
             .unwrap();
         let config = folder.join("fanfare.toml");
         std::fs::write(&config, &options.config).unwrap();
-        let mut child = command()
+        let mut command = if options.disk_may_fail {
+            // What is ignored here stays so in what is started.
+            let mut shell = without_variables("sh");
+            shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", BINARY]);
+            shell
+        } else {
+            without_variables(BINARY)
+        };
+        let mut child = command
             .arg("--config")
             .arg(config)
             .args([

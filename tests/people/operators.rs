@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::harness::server::{data_in, run};
-use crate::harness::{Account, Options, Server, Socket};
+use crate::harness::{Account, Options, Server, Socket, new_key};
 use crate::replay::seed;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -365,5 +365,50 @@ async fn what_was_acknowledged_is_there_after_any_end() {
         }
         server.restart().await;
         assert_eq!(bob.history(&group).await, said, "round {round}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_fails_ends_acknowledgements_and_not_the_server() {
+    let options = Options::new().port_kept().disk_may_fail();
+    let server = options.limit("append_ms_max", 500).start().await;
+    let alice = Account::register(&server, "alice").await;
+    let group = alice.group(&[]).await;
+    let socket = alice.connect(&server).await;
+    let said = alice.say(&group, "in time").await;
+
+    // From now on nothing can be written, neither data nor log.
+    server.fail_disk();
+    let mut unknown = Vec::new();
+    for text in ["too late", "later still"] {
+        let over_rest = alice
+            .say_as(&group, &new_key(), json!({"text": text}))
+            .await;
+        for refused in [over_rest, socket.say(&group, text).await] {
+            let refused = refused.expect_err("nothing is acknowledged any more");
+            if refused.code == "outcome_unknown" {
+                unknown.push(text);
+            } else {
+                assert_eq!(refused.code, "unavailable", "{refused:?}");
+            }
+        }
+    }
+    let get = async |path: &str| server.rest().try_raw("GET", path, &[], None).await.unwrap();
+    let unready = get("/readyz").await;
+    assert_eq!(
+        (unready.status, &unready.json()["error"]["code"]),
+        (503, &json!("unavailable"))
+    );
+    assert_eq!(get("/livez").await.status, 200);
+    assert_eq!(alice.history(&group).await, std::slice::from_ref(&said));
+    server.terminate().await;
+
+    // What may have happened did or did not; what was said in time is there.
+    server.restart().await;
+    let history = alice.history(&group).await;
+    assert_eq!(history[0], said);
+    for message in &history[1..] {
+        let text = message["text"].as_str().unwrap();
+        assert!(unknown.contains(&text), "{message}");
     }
 }
