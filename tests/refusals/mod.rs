@@ -3,6 +3,7 @@
 use crate::harness::{Account, Server};
 
 mod commands;
+mod floods;
 mod frames;
 mod requests;
 mod upgrade;
