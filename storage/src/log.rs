@@ -48,13 +48,20 @@ impl Log for Tables {
 
     fn meta(&self, conversation: ConversationId) -> PortFuture<'_, Option<ConversationMeta>> {
         Box::pin(async move {
-            let key = key(Table::Meta, &[conversation.as_bytes()]);
-            let read = move |view: &dyn View| view.get(&key);
-            match self.cells.fetch(read).await? {
-                Some(cell) => Ok(Some(decode(whole(&cell)?)?)),
-                None => Ok(None),
-            }
+            let read = move |view: &dyn View| meta_of(view, conversation);
+            self.cells.fetch(read).await
         })
+    }
+
+    fn metas(
+        &self,
+        conversations: Vec<ConversationId>,
+    ) -> PortFuture<'_, Vec<Option<ConversationMeta>>> {
+        let read = move |view: &dyn View| {
+            let one = |conversation| meta_of(view, conversation);
+            conversations.into_iter().map(one).collect()
+        };
+        Box::pin(async move { self.cells.fetch(read).await })
     }
 
     fn head(&self, conversation: ConversationId) -> PortFuture<'_, Option<HeadRow>> {
@@ -323,4 +330,15 @@ fn decode_head(conversation: ConversationId, value: &[u8]) -> Result<HeadRow, St
         clean: take_number(&mut rest)?,
         at: Timestamp(i64::from_be_bytes(take(&mut rest)?)),
     })
+}
+
+/// A conversation's record.
+fn meta_of(
+    view: &dyn View,
+    conversation: ConversationId,
+) -> Result<Option<ConversationMeta>, StoreError> {
+    match view.get(&key(Table::Meta, &[conversation.as_bytes()]))? {
+        Some(cell) => Ok(Some(decode(whole(&cell)?)?)),
+        None => Ok(None),
+    }
 }

@@ -27,6 +27,22 @@ impl Members for Tables {
         })
     }
 
+    fn memberships(
+        &self,
+        user: UserId,
+        conversations: Vec<ConversationId>,
+    ) -> PortFuture<'_, Vec<Option<MemberRow>>> {
+        let read = move |view: &dyn View| {
+            let one = |conversation: ConversationId| {
+                let parts: [&[u8]; 2] = [conversation.as_bytes(), user.as_bytes()];
+                let member = view.get(&key(Table::MembersOf, &parts))?;
+                member.map(|cell| member_row(&cell)).transpose()
+            };
+            conversations.into_iter().map(one).collect()
+        };
+        Box::pin(async move { self.cells.fetch(read).await })
+    }
+
     fn members_of(
         &self,
         conversation: ConversationId,
@@ -35,7 +51,7 @@ impl Members for Tables {
     ) -> PortFuture<'_, Vec<Membership>> {
         let prefix = key(Table::MembersOf, &[conversation.as_bytes()]);
         let after = after.map(|id| *id.as_bytes());
-        self.memberships(prefix, after, limit, move |id, row| Membership {
+        self.page_of_memberships(prefix, after, limit, move |id, row| Membership {
             conversation,
             user: UserId::from_bytes(id),
             row,
@@ -50,7 +66,7 @@ impl Members for Tables {
     ) -> PortFuture<'_, Vec<Membership>> {
         let prefix = key(Table::ConversationsOf, &[user.as_bytes()]);
         let after = after.map(|id| *id.as_bytes());
-        self.memberships(prefix, after, limit, move |id, row| Membership {
+        self.page_of_memberships(prefix, after, limit, move |id, row| Membership {
             conversation: ConversationId::from_bytes(id),
             user,
             row,
@@ -59,7 +75,7 @@ impl Members for Tables {
 }
 
 impl Tables {
-    fn memberships(
+    fn page_of_memberships(
         &self,
         prefix: Vec<u8>,
         after: Option<[u8; 16]>,

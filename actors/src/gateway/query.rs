@@ -33,9 +33,10 @@ pub struct ParticipantPage {
     pub next_cursor: Option<String>,
 }
 
-/// A membership and how far its log is.
+/// A membership, its conversation, and how far its log is.
 pub(crate) struct Active {
     pub membership: Membership,
+    pub meta: ConversationMeta,
     pub head: HeadRow,
 }
 
@@ -121,14 +122,11 @@ impl Gateway {
             .map(order_of)
             .map(show_cursor);
         let mut conversations = Vec::with_capacity(active.len());
-        for Active { membership, head } in active {
-            let id = membership.conversation;
-            if let Some(meta) = self.parts.log.meta(id).await? {
-                let seen = self
-                    .view(user, id, meta, Some(membership.row), &head)
-                    .await?;
-                conversations.push(seen);
-            }
+        for one in active {
+            let id = one.membership.conversation;
+            let member = Some(one.membership.row);
+            let seen = self.view(user, id, one.meta, member, &one.head).await?;
+            conversations.push(seen);
         }
         Ok(Listed {
             conversations,
@@ -151,8 +149,14 @@ impl Gateway {
                 .await?;
             after = page.last().map(|membership| membership.conversation);
             let full = page.len() == SCAN_ROWS;
-            for membership in page.into_iter().filter(|it| it.row.is_active()) {
+            let live: Vec<Membership> = page.into_iter().filter(|it| it.row.is_active()).collect();
+            let ids = live.iter().map(|it| it.conversation).collect();
+            let metas = parts.log.metas(ids).await?;
+            for (membership, meta) in live.into_iter().zip(metas) {
                 let id = membership.conversation;
+                let Some(meta) = meta.filter(|it| it.deleted_at.is_none()) else {
+                    continue;
+                };
                 let head = match parts.directory.head(id).await {
                     Ok(Some(head)) => head,
                     Ok(None) => continue,
@@ -163,10 +167,16 @@ impl Gateway {
                         continue;
                     }
                 };
-                if self.is_hidden(user, id, &head).await? {
+                // The other began it, and nothing was said yet.
+                let silent = meta.kind == Kind::Direct && head.mno == 0;
+                if silent && meta.created_by != user {
                     continue;
                 }
-                active.push(Active { membership, head });
+                active.push(Active {
+                    membership,
+                    meta,
+                    head,
+                });
             }
             if !full || active.len() >= parts.limits.conversations_per_user_max {
                 break;
@@ -174,21 +184,6 @@ impl Gateway {
         }
         active.sort_by_key(order_of);
         Ok(active)
-    }
-
-    /// Deleted, or a direct conversation that the other began and in which
-    /// nothing was said yet.
-    async fn is_hidden(
-        &self,
-        user: UserId,
-        id: ConversationId,
-        head: &HeadRow,
-    ) -> Result<bool, Refusal> {
-        let meta = self.parts.log.meta(id).await?;
-        Ok(meta.is_none_or(|meta| {
-            let silent = meta.kind == Kind::Direct && head.mno == 0 && meta.created_by != user;
-            meta.deleted_at.is_some() || silent
-        }))
     }
 
     /// Members of a conversation by id.

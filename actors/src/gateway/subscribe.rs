@@ -4,7 +4,10 @@
 //! is read, then it is released from the seq at which it was read: whoever
 //! is removed in between gets everything up to that entry, nothing after.
 
-use fanfare_engine::authorize::Action;
+use std::collections::{HashMap, HashSet};
+
+use fanfare_engine::authorize::{Action, authorize};
+use fanfare_engine::member::MemberRow;
 use fanfare_engine::placement::{LogView, Placement as Placed1, Wish, place};
 use fanfare_engine::port::{Order, RowRange, StoreError};
 use fanfare_protocol::cursor::{Cursor, CursorWish, Gone, GoneReason, Placed};
@@ -14,7 +17,9 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 
 use super::Gateway;
+use super::history::standing_of;
 use crate::fanout::{SocketHandle, Start};
+use crate::owner::Head;
 
 /// Held subscriptions and what to say about them; they flow once released.
 #[derive(Debug, Default)]
@@ -23,6 +28,13 @@ pub struct Placement {
     pub placed: Placed,
     /// For [`SocketHandle::release`].
     pub from: Vec<Start>,
+}
+
+/// A held subscription and the membership it rests on, read after it was
+/// registered.
+struct Seat {
+    head: Head,
+    member: MemberRow,
 }
 
 enum One {
@@ -34,15 +46,18 @@ enum One {
 
 impl Gateway {
     /// Registers and holds a subscription for each wish, in their order.
+    /// `known` are conversations the user was just found to be a member of.
     pub async fn place(
         &self,
         user: UserId,
         socket: &SocketHandle,
         wishes: Vec<CursorWish>,
+        known: &HashSet<ConversationId>,
     ) -> Placement {
         let mut placement = Placement::default();
-        let mut ones = stream::iter(wishes)
-            .map(|wish| self.place_one(user, socket, wish))
+        let seated = self.seated(user, socket, &wishes, known).await;
+        let mut ones = stream::iter(wishes.into_iter().zip(seated))
+            .map(|(wish, seat)| self.place_one(socket, wish, seat))
             .buffered(PLACEMENTS_AT_ONCE);
         while let Some(one) = ones.next().await {
             let placed = &mut placement.placed;
@@ -62,9 +77,96 @@ impl Gateway {
         placement
     }
 
-    async fn place_one(&self, user: UserId, socket: &SocketHandle, wish: CursorWish) -> One {
+    /// Registers what the user may subscribe to, then reads their memberships:
+    /// all at once, however many there are.
+    async fn seated(
+        &self,
+        user: UserId,
+        socket: &SocketHandle,
+        wishes: &[CursorWish],
+        known: &HashSet<ConversationId>,
+    ) -> Vec<Result<Seat, Refusal>> {
+        let ids: Vec<ConversationId> = wishes.iter().map(|wish| wish.conversation).collect();
+        // Strangers do not make the node follow a conversation.
+        let mut before = self.may_subscribe(user, &ids, known).await;
+        let held: Vec<Option<Head>> = stream::iter(ids.clone())
+            .map(|conversation| {
+                let refused = before.get(&conversation).is_some_and(Result::is_err);
+                async move {
+                    if refused {
+                        return None;
+                    }
+                    self.parts.relays.hold(socket.id(), conversation).await
+                }
+            })
+            .buffered(PLACEMENTS_AT_ONCE)
+            .collect()
+            .await;
+        // Whatever ends a membership from here on is an entry that ends the
+        // registered subscription.
+        let after = self.parts.members.memberships(user, ids.clone()).await;
+        let seats = ids.iter().zip(held).enumerate();
+        seats
+            .map(|(at, (conversation, head))| {
+                before.remove(conversation).unwrap_or(Ok(()))?;
+                let changing = || Refusal::new(Code::Unavailable, "owner is changing");
+                let head = head.ok_or_else(changing)?;
+                let member = after
+                    .as_ref()
+                    .map_err(|error| Refusal::from(error.clone()))?;
+                let member = member
+                    .get(at)
+                    .copied()
+                    .flatten()
+                    .filter(MemberRow::is_active);
+                let member = member.ok_or_else(Refusal::not_a_member)?;
+                Ok(Seat { head, member })
+            })
+            .collect()
+    }
+
+    /// Whether the user may subscribe to these, but for those that are known.
+    async fn may_subscribe(
+        &self,
+        user: UserId,
+        ids: &[ConversationId],
+        known: &HashSet<ConversationId>,
+    ) -> HashMap<ConversationId, Result<(), Refusal>> {
+        let unknown = ids.iter().filter(|id| !known.contains(*id)).copied();
+        let unknown: Vec<ConversationId> = unknown.collect();
+        if unknown.is_empty() {
+            return HashMap::new();
+        }
+        let metas = self.parts.log.metas(unknown.clone()).await;
+        let members = self.parts.members.memberships(user, unknown.clone()).await;
+        let allowed = |at: usize| -> Result<(), Refusal> {
+            let metas = metas
+                .as_ref()
+                .map_err(|error| Refusal::from(error.clone()))?;
+            let members = members
+                .as_ref()
+                .map_err(|error| Refusal::from(error.clone()))?;
+            let meta = metas.get(at).and_then(Option::as_ref);
+            let meta = meta.ok_or_else(|| Refusal::not_found("conversation"))?;
+            let member = members.get(at).copied().flatten();
+            authorize(&standing_of(meta, member), Action::Subscribe)
+        };
+        let all = unknown.iter().enumerate();
+        all.map(|(at, id)| (*id, allowed(at))).collect()
+    }
+
+    async fn place_one(
+        &self,
+        socket: &SocketHandle,
+        wish: CursorWish,
+        seat: Result<Seat, Refusal>,
+    ) -> One {
         let conversation = wish.conversation;
-        match self.try_place(user, socket, wish).await {
+        let placed = match seat {
+            Ok(seat) => self.try_place(wish, seat).await,
+            Err(refusal) => Err(refusal),
+        };
+        match placed {
             Ok(one) => one,
             Err(refusal) => {
                 socket.unsubscribe(vec![conversation]);
@@ -80,19 +182,9 @@ impl Gateway {
         }
     }
 
-    async fn try_place(
-        &self,
-        user: UserId,
-        socket: &SocketHandle,
-        wish: CursorWish,
-    ) -> Result<One, Refusal> {
+    async fn try_place(&self, wish: CursorWish, seat: Seat) -> Result<One, Refusal> {
         let conversation = wish.conversation;
-        // Strangers do not make the node follow a conversation.
-        self.standing(user, conversation, Action::Subscribe).await?;
-        let held = self.parts.relays.hold(socket.id(), conversation).await;
-        let head = held.ok_or_else(|| Refusal::new(Code::Unavailable, "owner is changing"))?;
-        let (_, member) = self.standing(user, conversation, Action::Subscribe).await?;
-        let member = member.ok_or_else(Refusal::not_a_member)?;
+        let Seat { head, member } = seat;
         let from_seq = member.from_seq;
         let head_seq = head.seq.max(from_seq);
         let view = match wish.seq {

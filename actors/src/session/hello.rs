@@ -104,6 +104,14 @@ struct Greeting {
     id: Option<FrameId>,
 }
 
+/// What hello subscribes.
+struct Wished {
+    wishes: Vec<CursorWish>,
+    too_many: Vec<Gone>,
+    /// What the user was just found to be a member of.
+    member_of: HashSet<ConversationId>,
+}
+
 impl Greeting {
     async fn greet(self, hello: Hello) -> Result<Welcome, Refusal> {
         let identity = self.identity;
@@ -126,13 +134,18 @@ impl Greeting {
             return Err(Refusal::new(Code::Unauthenticated, "logged out"));
         }
         self.socket.identify(identity.user, self.end_ms);
-        let (wishes, too_many) = match self.wishes(&hello).await {
-            Ok(wishes) => wishes,
+        let wished = match self.wishes(&hello).await {
+            Ok(wished) => wished,
             Err(refusal) => return Err(self.turn_away(refusal)),
         };
+        let Wished {
+            wishes,
+            too_many,
+            member_of,
+        } = wished;
         let mut placement = self
             .gateway
-            .place(identity.user, &self.socket, wishes.clone())
+            .place(identity.user, &self.socket, wishes.clone(), &member_of)
             .await;
         placement.placed.gone.extend(too_many);
         let subscribed: Vec<ConversationId> = placement
@@ -160,7 +173,7 @@ impl Greeting {
 
     /// The client's cursors, then its most recently active conversations, as
     /// many as a session may be subscribed to; and the cursors beyond that.
-    async fn wishes(&self, hello: &Hello) -> Result<(Vec<CursorWish>, Vec<Gone>), Refusal> {
+    async fn wishes(&self, hello: &Hello) -> Result<Wished, Refusal> {
         let limits = self.gateway.limits();
         let max = limits.subscriptions_per_session_max;
         let mut known = HashSet::new();
@@ -182,7 +195,11 @@ impl Greeting {
             conversation: wish.conversation,
             reason: GoneReason::TooMany,
         });
-        Ok((wishes, gone.collect()))
+        Ok(Wished {
+            wishes,
+            too_many: gone.collect(),
+            member_of: active.iter().map(|it| it.membership.conversation).collect(),
+        })
     }
 
     fn reply(&self, user: fanfare_protocol::user::User, placed: Placed) -> Option<bytes::Bytes> {

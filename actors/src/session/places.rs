@@ -247,7 +247,7 @@ impl Placing {
     ) -> Outcome {
         let mut placement = self
             .gateway
-            .place(self.user, &self.socket, wishes.clone())
+            .place(self.user, &self.socket, wishes.clone(), &HashSet::new())
             .await;
         let outcome = Outcome::of(&placement.placed, &wishes);
         placement.placed.gone.extend(too_many);
@@ -259,7 +259,7 @@ impl Placing {
     async fn added(&self, wishes: Vec<CursorWish>, cursor: Cursor) -> Outcome {
         let placement = self
             .gateway
-            .place(self.user, &self.socket, wishes.clone())
+            .place(self.user, &self.socket, wishes.clone(), &HashSet::new())
             .await;
         let mut outcome = Outcome::of(&placement.placed, &wishes);
         let Some(start) = placement.from.first().copied() else {

@@ -45,7 +45,7 @@ async fn whoever_was_put_off_removed_and_added_again_hears_everything() {
     let mut b = world.connect(bob, json!([])).await;
     world
         .switch
-        .fail_next(Operation::Member, Fault::Unavailable);
+        .fail_next(Operation::Memberships, Fault::Unavailable);
     let cursors = json!({ "cursors": [{ "conversation": room, "epoch": 1, "seq": 1 }] });
     let put_off = b.ask("session:resume", cursors, None).await;
     assert_eq!(put_off["data"]["later"], json!([room]), "{put_off}");
@@ -70,7 +70,7 @@ async fn what_is_unsubscribed_while_it_is_being_subscribed_stays_silent() {
     let cursors = json!({ "cursors": [{ "conversation": room }] });
     let conversations = json!({ "conversations": [room] });
     for fault in [Fault::Hang, Fault::Unavailable] {
-        world.switch.fail_next(Operation::Member, fault);
+        world.switch.fail_next(Operation::Memberships, fault);
         let on = b
             .send("conversations:subscribe", cursors.clone(), None)
             .await;

@@ -53,6 +53,12 @@ pub trait Log: Send + Sync {
     /// The conversation's own record.
     fn meta(&self, conversation: ConversationId) -> PortFuture<'_, Option<ConversationMeta>>;
 
+    /// The records of these conversations, in their order, read at once.
+    fn metas(
+        &self,
+        conversations: Vec<ConversationId>,
+    ) -> PortFuture<'_, Vec<Option<ConversationMeta>>>;
+
     /// Where the owner left the log.
     fn head(&self, conversation: ConversationId) -> PortFuture<'_, Option<HeadRow>>;
 

@@ -15,6 +15,14 @@ pub trait Members: Send + Sync {
         user: UserId,
     ) -> PortFuture<'_, Option<MemberRow>>;
 
+    /// A user's memberships in these conversations, in their order, read at
+    /// once.
+    fn memberships(
+        &self,
+        user: UserId,
+        conversations: Vec<ConversationId>,
+    ) -> PortFuture<'_, Vec<Option<MemberRow>>>;
+
     /// Members of a conversation by id behind `after`, at most `limit`.
     fn members_of(
         &self,

@@ -20,6 +20,7 @@ pub enum Operation {
     Apply,
     Rows,
     Meta,
+    Metas,
     Head,
     PutHead,
     PutLive,
@@ -28,6 +29,7 @@ pub enum Operation {
     Epochs,
     PutEpoch,
     Member,
+    Memberships,
     MembersOf,
     ConversationsOf,
     Marks,
@@ -69,6 +71,8 @@ impl Operation {
             | Self::Live
             | Self::Epochs
             | Self::Member
+            | Self::Memberships
+            | Self::Metas
             | Self::MembersOf
             | Self::ConversationsOf
             | Self::Marks

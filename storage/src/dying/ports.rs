@@ -91,6 +91,15 @@ impl Log for Wrapped {
         self.run(Operation::Meta, move |_| self.inner.log.meta(conversation))
     }
 
+    fn metas(
+        &self,
+        conversations: Vec<ConversationId>,
+    ) -> PortFuture<'_, Vec<Option<ConversationMeta>>> {
+        self.run(Operation::Metas, move |_| {
+            self.inner.log.metas(conversations)
+        })
+    }
+
     fn head(&self, conversation: ConversationId) -> PortFuture<'_, Option<HeadRow>> {
         self.run(Operation::Head, move |_| self.inner.log.head(conversation))
     }
@@ -148,6 +157,16 @@ impl Members for Wrapped {
     ) -> PortFuture<'_, Option<MemberRow>> {
         self.run(Operation::Member, move |_| {
             self.inner.members.member(conversation, user)
+        })
+    }
+
+    fn memberships(
+        &self,
+        user: UserId,
+        conversations: Vec<ConversationId>,
+    ) -> PortFuture<'_, Vec<Option<MemberRow>>> {
+        self.run(Operation::Memberships, move |_| {
+            self.inner.members.memberships(user, conversations)
         })
     }
 

@@ -6,7 +6,7 @@ use fanfare_protocol::conversation::Role;
 use fanfare_protocol::participant::MemberState;
 use fanfare_storage::Ports;
 
-use crate::build::{conversation, effects, member, user};
+use crate::build::{conversation, effects, member, meta, user};
 
 pub async fn both_sides_tell_the_same(ports: Ports) {
     let (room, other) = (conversation(7), conversation(8));
@@ -106,4 +106,24 @@ pub async fn rows_of_who_left_stay(ports: Ports) {
         .await
         .unwrap();
     assert_eq!(theirs[0].row, gone);
+}
+
+pub async fn memberships_and_records_come_in_the_order_asked(ports: Ports) {
+    let (room, other, nowhere) = (conversation(7), conversation(8), conversation(9));
+    let (row, record) = (member(Role::Owner, 1), meta("Hall", 1));
+    let joined = Set::Member { user: user(1), row };
+    let noted = || Set::Meta(Box::new(record.clone()));
+    let list = vec![(1, joined), (1, noted())];
+    ports.log.apply(effects(room, 1, list)).await.unwrap();
+    let list = vec![(1, noted())];
+    ports.log.apply(effects(other, 1, list)).await.unwrap();
+    let asked = vec![nowhere, room, other, room];
+    let mine = ports.members.memberships(user(1), asked.clone()).await;
+    assert_eq!(mine.unwrap(), [None, Some(row), None, Some(row)]);
+    let records = ports.log.metas(asked).await.unwrap();
+    let there = Some(record.clone());
+    assert_eq!(records, [None, there.clone(), there.clone(), there]);
+    let none = ports.members.memberships(user(1), Vec::new()).await;
+    assert!(none.unwrap().is_empty());
+    assert!(ports.log.metas(Vec::new()).await.unwrap().is_empty());
 }
