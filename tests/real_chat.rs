@@ -1,8 +1,8 @@
 //! A real day of a busy help channel, played by its own people.
 //!
-//! Every nick is an account with a socket; Node, Python and a reader that loses its
-//! connection all the time listen. First each line is sent after the one before
-//! was acknowledged: everybody has the file, once, in order. Then all send at once:
+//! Every nick is an account with a socket; Node (in JSON and in MessagePack),
+//! Python and a reader that loses its connection all the time listen. First each line
+//! is sent after the one before was acknowledged: everybody has the file, once, in order. Then all send at once:
 //! everybody has one and the same order, each author's lines in theirs.
 
 use std::collections::HashMap;
@@ -51,7 +51,7 @@ async fn replay(name: &str) {
     let options = Options::new()
         .limit("membership_gather_ms", GATHER_MS)
         .limit("resume_entries_max", RESUME_ENTRIES);
-    let stage = Stage::set(options, &plan, 4).await;
+    let stage = Stage::set(options, &plan, 5).await;
     println!("  set in {:?}", started.elapsed());
     one_after_the_other(&stage, &plan).await;
     all_at_once(&stage, &plan).await;
@@ -158,6 +158,7 @@ fn assert_same(who: &str, got: &[(String, String)], expected: &[(String, String)
 struct Audience {
     channel: String,
     node: Listener,
+    msgpack: Listener,
     python: Listener,
     /// Loses its connection every [`SHAKY_EVERY`].
     shaky: Returning,
@@ -180,11 +181,12 @@ impl Audience {
                 .unwrap();
         }
         let address = stage.server.address();
-        let [node, python, shaky, steady] = &stage.guests[..] else {
-            panic!("four guests")
+        let [node, msgpack, python, shaky, steady] = &stage.guests[..] else {
+            panic!("five guests")
         };
         Self {
             node: Listener::start(Language::Node, address, &node.access).await,
+            msgpack: Listener::start(Language::NodeMsgPack, address, &msgpack.access).await,
             python: Listener::start(Language::Python, address, &python.access).await,
             shaky: Returning::start("shaky", address, shaky, &channel, Some(SHAKY_EVERY)).await,
             steady: Returning::start("steady", address, steady, &channel, None).await,
@@ -201,6 +203,7 @@ impl Audience {
         let channel = &self.channel;
         let head = settled_head(&stage.owner, channel).await;
         self.node.reaches(channel, head).await;
+        self.msgpack.reaches(channel, head).await;
         self.python.reaches(channel, head).await;
         let within = Duration::from_secs(20);
         self.shaky.reaches(head, within).await;
@@ -215,9 +218,10 @@ impl Audience {
             self.steady.reader(),
             self.shaky.reader(),
             foreign("node", &self.node),
+            foreign("node, MessagePack", &self.msgpack),
             foreign("python", &self.python),
         ];
-        for listener in [&self.node, &self.python] {
+        for listener in [&self.node, &self.msgpack, &self.python] {
             assert!(
                 !listener.errors().contains("a gap"),
                 "{}",

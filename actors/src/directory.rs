@@ -11,11 +11,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::Bytes;
 use fanfare_engine::port::StoreError;
 use fanfare_engine::room::{Published, Submission};
 use fanfare_engine::row::HeadRow;
 use fanfare_protocol::limits::MAP_PARTS;
+use fanfare_protocol::signal::Signal;
 use fanfare_protocol::{ConversationId, Limits, Refusal};
 use parking_lot::Mutex;
 use ractor::{ActorCell, ActorId, ActorRef};
@@ -171,10 +171,10 @@ impl Directory {
     }
 
     /// A fleeting frame for everybody who is subscribed.
-    pub fn signal(&self, conversation: ConversationId, frame: Bytes) {
+    pub fn signal(&self, conversation: ConversationId, signal: Arc<Signal>) {
         let follower = self.follower(conversation);
         if let Some(follower) = follower {
-            follower.signal(conversation, frame);
+            follower.signal(conversation, signal);
         }
     }
 

@@ -8,6 +8,7 @@ pub mod appender;
 pub mod clock;
 pub mod directory;
 pub mod fanout;
+mod frames;
 pub mod gateway;
 pub mod marks;
 pub mod node;

@@ -20,7 +20,8 @@ use ractor::{
 use crate::account::AccountBook;
 use crate::appender::Appender;
 use crate::directory::Directory;
-use crate::fanout::{Close, Fanout, text_frame};
+use crate::fanout::{Close, Fanout};
+use crate::frames;
 use crate::gateway::{Gateway, GatewayParts};
 use crate::marks::{MarksHandle, MarksParts, OwnMarks};
 use crate::notices::Notices;
@@ -284,16 +285,13 @@ impl Node {
         let spread_ms = self.limits.reconnect_spread_ms.max(1);
         let place = Arc::new(std::sync::atomic::AtomicU64::new(0));
         self.fanout
-            .close_all(&Close::new(1012, "restarting"), move |_| {
+            .close_all(&Close::new(1012, "restarting"), move |format| {
                 // A stride prime to any sensible spread: even, whatever the number.
                 let at = place.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 let signal = fanfare_protocol::signal::Signal::SessionReconnect {
                     delay_ms: at.wrapping_mul(7919) % spread_ms,
                 };
-                match fanfare_protocol::frame::encode_signal(None, &signal) {
-                    Ok(payload) => text_frame(&payload),
-                    Err(_) => bytes::Bytes::new(),
-                }
+                frames::signal(format, None, &signal).unwrap_or_default()
             });
     }
 

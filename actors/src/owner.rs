@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use fanfare_engine::room::Published;
 use fanfare_protocol::ConversationId;
+use fanfare_protocol::signal::Signal;
 
 /// How far a log has been published, and under which epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,5 +43,5 @@ pub trait Follower: Send + Sync {
     fn unknown(&self, conversation: ConversationId);
 
     /// A fleeting frame for everybody subscribed.
-    fn signal(&self, conversation: ConversationId, frame: Bytes);
+    fn signal(&self, conversation: ConversationId, signal: Arc<Signal>);
 }

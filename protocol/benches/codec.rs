@@ -1,4 +1,4 @@
-//! The JSON of one message of 200 bytes, in and out, beside what serde_json
+//! One message of 200 bytes in both codecs, in and out, beside what serde_json
 //! takes for the same bytes without knowing what they mean.
 
 #[path = "../../benches/table.rs"]
@@ -7,9 +7,9 @@ mod table;
 use std::hint::black_box;
 
 use fanfare_protocol::event::Event;
-use fanfare_protocol::frame::{ClientFrame, FrameId, encode_event, encode_reply};
+use fanfare_protocol::frame::{ClientFrame, FrameId};
 use fanfare_protocol::message::{Message, MessageType};
-use fanfare_protocol::{ConversationId, MessageId, Refusal, Timestamp, UserId};
+use fanfare_protocol::{Codec, ConversationId, MessageId, Refusal, Timestamp, UserId};
 use table::Table;
 
 const ROOM: ConversationId = ConversationId(uuid::Uuid::from_u128(1));
@@ -55,17 +55,23 @@ fn main() {
     // A frame that is refused would be measured as one.
     assert!(ClientFrame::from_json(frame.as_bytes()).is_ok(), "{frame}");
 
-    let encoded = encode_event(ROOM, 3, 41, &event).unwrap_or_default();
+    let encoded = Codec::Json.event(ROOM, 3, 41, &event).unwrap_or_default();
     let value: serde_json::Value = serde_json::from_slice(&encoded).unwrap_or_default();
     Table::new("codec: encode a message of 200 bytes")
         .case("the same as serde_json::Value", 1, || {
             let _ = black_box(serde_json::to_vec(black_box(&value)));
         })
-        .case("encode_event", 1, || {
-            let _ = black_box(encode_event(ROOM, 3, 41, black_box(&event)));
+        .case("event, JSON", 1, || {
+            let _ = black_box(Codec::Json.event(ROOM, 3, 41, black_box(&event)));
         })
-        .case("encode_reply", 1, || {
-            let _ = black_box(encode_reply(&id, black_box(&reply)));
+        .case("event, MessagePack", 1, || {
+            let _ = black_box(Codec::MessagePack.event(ROOM, 3, 41, black_box(&event)));
+        })
+        .case("reply, JSON", 1, || {
+            let _ = black_box(Codec::Json.reply(&id, black_box(&reply)));
+        })
+        .case("reply, MessagePack", 1, || {
+            let _ = black_box(Codec::MessagePack.reply(&id, black_box(&reply)));
         })
         .print();
     Table::new("codec: decode a send of 200 bytes")

@@ -1,19 +1,14 @@
-//! JSON text to typed requests, with refusals that name the field.
+//! Bytes to typed requests, with refusals that name the field.
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
 use crate::limits::FIELD_NAME_CHARS_MAX;
+use crate::msgpack::{self, Reader};
 use crate::refusal::{Code, Refusal};
 
-/// Decodes a request body or a frame's `data`: one JSON object.
-///
-/// # Errors
-/// `invalid_frame` when the bytes are no JSON, `invalid_request` with
-/// `details` (field → reason) when the JSON does not fit. A refusal repeats
-/// no value that was sent, and of an unknown field at most
-/// [`FIELD_NAME_CHARS_MAX`] characters of its name.
-pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+/// See [`crate::Codec::decode`].
+pub(crate) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     // Structs can be read from arrays too, by position; the wire has names.
     if !bytes.trim_ascii_start().starts_with(b"{") {
         return Err(match serde_json::from_slice::<IgnoredAny>(bytes) {
@@ -28,6 +23,19 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     Ok(value)
 }
 
+/// See [`crate::Codec::decode`].
+pub(crate) fn from_msgpack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+    let mut reader = Reader::new(bytes);
+    reader
+        .raw()
+        .and_then(|_| reader.end())
+        .map_err(|error| no_msgpack(&error))?;
+    serde_path_to_error::deserialize(&mut Reader::new(bytes)).map_err(|error| match error.inner() {
+        msgpack::Error::Misfit(why) => misfit(&error.path().to_string(), why),
+        broken @ msgpack::Error::Broken(_) => no_msgpack(broken),
+    })
+}
+
 /// The refusal of a field that must not be there.
 pub(crate) fn unknown_field(name: &str) -> Refusal {
     Refusal::field(shortened(name), "unknown field")
@@ -37,7 +45,7 @@ fn refuse(bytes: &[u8], path: &str, error: &serde_json::Error) -> Refusal {
     match error.classify() {
         // What does not fit may stand before what is no JSON at all.
         Category::Data => match serde_json::from_slice::<IgnoredAny>(bytes) {
-            Ok(IgnoredAny) => misfit(path, &error.to_string()),
+            Ok(IgnoredAny) => misfit(path, without_position(&error.to_string())),
             Err(error) => no_json(&error),
         },
         Category::Io | Category::Syntax | Category::Eof => no_json(error),
@@ -48,6 +56,18 @@ fn refuse(bytes: &[u8], path: &str, error: &serde_json::Error) -> Refusal {
 pub(crate) fn no_json(error: &serde_json::Error) -> Refusal {
     // serde_json's words for syntax hold positions, but nothing that was sent.
     Refusal::new(Code::InvalidFrame, format!("not JSON: {error}"))
+}
+
+/// The refusal of bytes that are no MessagePack.
+pub(crate) fn no_msgpack(error: &msgpack::Error) -> Refusal {
+    Refusal::new(Code::InvalidFrame, format!("not MessagePack: {error}"))
+}
+
+/// serde_json's words end with where in the text it was.
+fn without_position(message: &str) -> &str {
+    message
+        .rsplit_once(" at line ")
+        .map_or(message, |(reason, _)| reason)
 }
 
 fn misfit(path: &str, message: &str) -> Refusal {
@@ -66,9 +86,6 @@ fn misfit(path: &str, message: &str) -> Refusal {
 
 /// What is wrong, and the field that serde's own words name in backticks.
 fn reason_of(message: &str) -> (String, Option<&str>) {
-    let message = message
-        .rsplit_once(" at line ")
-        .map_or(message, |(reason, _)| reason);
     for problem in ["unknown field", "missing field", "duplicate field"] {
         let named = message
             .strip_prefix(problem)
@@ -96,12 +113,12 @@ mod tests {
 
     #[test]
     fn refusals_name_the_field() {
-        let refusal = decode::<SendMessage>(br#"{"text":"a","extra":1}"#).unwrap_err();
+        let refusal = from_json::<SendMessage>(br#"{"text":"a","extra":1}"#).unwrap_err();
         assert_eq!(refusal.code, Code::InvalidRequest);
         assert!(refusal.details.contains_key("extra"), "{refusal:?}");
-        let refusal = decode::<SendMessage>(br#"{"text":7}"#).unwrap_err();
+        let refusal = from_json::<SendMessage>(br#"{"text":7}"#).unwrap_err();
         assert!(refusal.details.contains_key("text"), "{refusal:?}");
-        let refusal = decode::<SendMessage>(br"{}").unwrap_err();
+        let refusal = from_json::<SendMessage>(br"{}").unwrap_err();
         assert!(refusal.details.contains_key("text"), "{refusal:?}");
     }
 
@@ -128,7 +145,7 @@ mod tests {
             deep.as_bytes(),
         ];
         for bytes in table {
-            let refusal = decode::<SendMessage>(bytes).unwrap_err();
+            let refusal = from_json::<SendMessage>(bytes).unwrap_err();
             let start = &bytes[..bytes.len().min(40)];
             assert_eq!(refusal.code, Code::InvalidFrame, "{start:?} {refusal:?}");
         }
@@ -150,7 +167,7 @@ mod tests {
             (&deep, "x"),
         ];
         for (text, field) in table {
-            let refusal = decode::<SendMessage>(text.as_bytes()).unwrap_err();
+            let refusal = from_json::<SendMessage>(text.as_bytes()).unwrap_err();
             let named = refusal.details.keys().next().map_or("", String::as_str);
             assert_eq!(named, field, "{refusal:?}");
         }
@@ -166,11 +183,11 @@ mod tests {
             format!(r#"{{"text":"a","replyTo":"{long}"}}"#),
             format!(r#""{long}""#),
         ] {
-            let refusal = decode::<SendMessage>(text.as_bytes()).unwrap_err();
+            let refusal = from_json::<SendMessage>(text.as_bytes()).unwrap_err();
             assert!(!format!("{refusal:?}").contains("canary"), "{refusal:?}");
         }
         let unknown = format!(r#"{{"text":"a","{long}":1}}"#);
-        let refusal = decode::<SendMessage>(unknown.as_bytes()).unwrap_err();
+        let refusal = from_json::<SendMessage>(unknown.as_bytes()).unwrap_err();
         assert!(format!("{refusal:?}").len() < 500, "{refusal:?}");
     }
 }

@@ -1,20 +1,22 @@
 //! The vocabulary and the wire: ids, records, commands, events, signals,
-//! refusals, limits, and their JSON bytes.
+//! refusals, limits, and their bytes in JSON and MessagePack.
 //!
 //! What lives here: shapes that clients rely on, and the numbers that bound
 //! them. What never does: rules (see `fanfare-engine`), IO, clocks.
 //! Every shape has golden bytes in `tests/golden/` of this crate.
 
+pub mod codec;
 pub mod command;
 pub mod conversation;
 pub mod cursor;
-pub mod decode;
+mod decode;
 pub mod event;
 pub mod frame;
 pub mod id;
 pub mod limits;
 pub mod mark;
 pub mod message;
+mod msgpack;
 pub mod participant;
 pub mod refusal;
 pub mod reply;
@@ -24,6 +26,7 @@ mod strict;
 pub mod time;
 pub mod user;
 
+pub use codec::Codec;
 pub use id::{ConversationId, MessageId, SessionId, UserId};
 pub use limits::Limits;
 pub use refusal::{Code, Refusal};

@@ -4,8 +4,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
-use fanfare_protocol::Code;
+#[path = "fuzz/msgpack.rs"]
+mod msgpack;
+#[path = "packed/mod.rs"]
+mod packed;
+
 use fanfare_protocol::frame::{ClientFrame, FrameId};
+use fanfare_protocol::{Code, Refusal};
 use serde_json::Value;
 
 const ROOM: &str = "0199f0a2-1111-7000-8000-00000000c0de";
@@ -117,7 +122,12 @@ fn valid_frames() -> Vec<String> {
 /// Panics if an accepted frame holds what the wire does not know, or its
 /// `id` was lost. Judged by a second reading of the same bytes.
 fn judge(bytes: &[u8]) -> Option<bool> {
-    let frame = match ClientFrame::from_json(bytes) {
+    let value = serde_json::from_slice(bytes).unwrap_or_default();
+    compare(ClientFrame::from_json(bytes), &value, bytes)
+}
+
+fn compare(read: Result<ClientFrame, Refusal>, value: &Value, bytes: &[u8]) -> Option<bool> {
+    let frame = match read {
         Ok(frame) => frame,
         Err(refusal) => {
             assert_eq!(refusal.code, Code::InvalidFrame);
@@ -127,7 +137,6 @@ fn judge(bytes: &[u8]) -> Option<bool> {
     let shown = String::from_utf8_lossy(bytes);
     // What the second reader cannot read (lone surrogates, great depth) may
     // have an `id`, but is never accepted.
-    let value: Value = serde_json::from_slice(bytes).unwrap_or_default();
     let Some(envelope) = value.as_object() else {
         assert!(frame.body.is_err(), "{shown}");
         return Some(false);
@@ -137,7 +146,7 @@ fn judge(bytes: &[u8]) -> Option<bool> {
         .as_ref()
         .map(|id| serde_json::to_value(id).unwrap());
     // Of two ids the first counts here and the last there, and it is refused.
-    let two_ids = frame.body.is_err() && shown.matches("\"id\"").count() > 1;
+    let two_ids = frame.body.is_err() && shown.matches("id").count() > 1;
     let sent = envelope.get("id").filter(|id| !id.is_null()).cloned();
     assert!(id == sent || two_ids, "{id:?} for {shown}");
     if frame.body.is_err() {

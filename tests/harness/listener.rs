@@ -1,5 +1,5 @@
-//! Listeners that are not ours: Node with `ws`, Python with `websockets`. Each writes
-//! every frame it receives as one line of a file; this reads the file.
+//! Listeners that are not ours: Node with `ws`, in JSON and in MessagePack, Python with
+//! `websockets`. Each writes every frame it receives as one line of a file; this reads it.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -16,6 +16,8 @@ use super::{SOON, eventually};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Language {
     Node,
+    /// The same in MessagePack.
+    NodeMsgPack,
     Python,
 }
 
@@ -121,18 +123,24 @@ fn command(language: Language) -> Command {
         std::env::var_os(variable).map_or_else(|| root.join(fallback), PathBuf::from)
     };
     match language {
-        Language::Node => {
+        Language::Node | Language::NodeMsgPack => {
             let modules = given("FANFARE_NODE_MODULES", "tests/node/node_modules");
-            let package = modules.join("ws");
-            assert!(
-                package.is_dir(),
-                "{} is missing: run `make test`, which installs it",
-                package.display()
-            );
+            let package = |name: &str| {
+                let package = modules.join(name);
+                let shown = package.display();
+                assert!(
+                    package.is_dir(),
+                    "{shown} is missing: run `make test`, which installs it"
+                );
+                package
+            };
             let mut command = Command::new("node");
             command
                 .arg(root.join("tests/node/listener.mjs"))
-                .env("FANFARE_WS", package);
+                .env("FANFARE_WS", package("ws"));
+            if language == Language::NodeMsgPack {
+                command.env("FANFARE_MSGPACK", package("@msgpack/msgpack"));
+            }
             command
         }
         Language::Python => {

@@ -3,16 +3,14 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 
-use bytes::Bytes;
 use fanfare_engine::port::{Mark, MarkWrite};
-use fanfare_protocol::frame::encode_signal;
 use fanfare_protocol::mark::MarkUpdate;
 use fanfare_protocol::signal::Signal;
 use fanfare_protocol::{ConversationId, Limits, UserId};
 
 use super::handle::MarksParts;
-use crate::fanout::text_frame;
 
 /// Marks that rose, per conversation. Bounded by `marks_waiting_max`
 /// conversations of `marks_shown_members_max` members.
@@ -86,25 +84,14 @@ pub(super) async fn announce(parts: &MarksParts, told: Vec<(ConversationId, Vec<
     for (conversation, marks) in told {
         match parts.log.meta(conversation).await {
             Ok(Some(meta)) if meta.member_count <= parts.limits.marks_shown_members_max => {
-                if let Some(frame) = frame_of(conversation, marks) {
-                    parts.directory.signal(conversation, frame);
-                }
+                let status = Arc::new(Signal::MessageStatus { marks });
+                parts.directory.signal(conversation, status);
             }
             Ok(_) => {}
             Err(error) => {
                 metrics::counter!("fanfare_mark_status_dropped_total").increment(1);
                 tracing::debug!(%conversation, %error, "marks not told");
             }
-        }
-    }
-}
-
-fn frame_of(conversation: ConversationId, marks: Vec<MarkUpdate>) -> Option<Bytes> {
-    match encode_signal(Some(conversation), &Signal::MessageStatus { marks }) {
-        Ok(payload) => Some(text_frame(&payload)),
-        Err(error) => {
-            tracing::error!(%error, "message:status not encoded");
-            None
         }
     }
 }

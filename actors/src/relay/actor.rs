@@ -11,10 +11,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bytes::Bytes;
 use fanfare_engine::port::{Log, StoreError};
 use fanfare_engine::room::Published;
 use fanfare_engine::row::LogRow;
+use fanfare_protocol::signal::Signal;
 use fanfare_protocol::{ConversationId, Limits};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use smallvec::SmallVec;
@@ -57,8 +57,8 @@ pub enum RelayMessage {
     Head(Head),
     /// The owner cannot say.
     Unknown(ConversationId),
-    /// A fleeting frame.
-    Signal(ConversationId, Bytes),
+    /// Something fleeting.
+    Signal(ConversationId, Arc<Signal>),
     /// Waits for a word, then panics, to test that nothing is lost with it.
     #[cfg(test)]
     Die(std::sync::mpsc::Receiver<()>),
@@ -199,9 +199,9 @@ impl Follower for RelayFollower {
         self.tell(RelayMessage::Unknown(conversation));
     }
 
-    fn signal(&self, conversation: ConversationId, frame: Bytes) {
+    fn signal(&self, conversation: ConversationId, signal: Arc<Signal>) {
         if self.queued.load(Ordering::Relaxed) <= self.queue_bytes_max {
-            self.tell(RelayMessage::Signal(conversation, frame));
+            self.tell(RelayMessage::Signal(conversation, signal));
         }
     }
 }
@@ -260,8 +260,8 @@ impl Actor for Relay {
             RelayMessage::Head(head) => state.head(&myself, head),
             RelayMessage::Unknown(conversation) => state.unknown(&myself, conversation),
             RelayMessage::Follow(conversation) => state.follow_again(&myself, conversation),
-            RelayMessage::Signal(conversation, frame) => {
-                state.signal(conversation, &frame);
+            RelayMessage::Signal(conversation, signal) => {
+                state.signal(conversation, &signal);
             }
             #[cfg(test)]
             RelayMessage::Die(word) => {

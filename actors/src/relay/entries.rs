@@ -11,7 +11,6 @@ use fanfare_engine::room::Published;
 use fanfare_engine::row::LogRow;
 use fanfare_engine::view::{self, ends_of, event_of};
 use fanfare_protocol::ConversationId;
-use fanfare_protocol::frame::encode_event;
 use fanfare_protocol::limits::{PAGE_RETRY_MS, RUN_BYTES_MAX, SCAN_ROWS};
 use ractor::ActorRef;
 use smallvec::SmallVec;
@@ -239,13 +238,12 @@ pub(super) fn ready(
 
 fn payload(format: Format, row: &LogRow, entry: &Entry) -> Bytes {
     let event = event_of(row, entry);
-    let encoded = match format {
-        Format::Json => encode_event(row.conversation, row.epoch, row.seq, &event),
-    };
+    let codec = format.codec();
+    let encoded = codec.event(row.conversation, row.epoch, row.seq, &event);
     encoded.unwrap_or_else(|error| {
         // An event is plain data; the place must be kept all the same.
         tracing::error!(%error, seq = row.seq, "event not encoded");
-        Bytes::from_static(b"{}")
+        Bytes::from_static(codec.empty_object())
     })
 }
 

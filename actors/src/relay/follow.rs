@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use fanfare_protocol::ConversationId;
 use fanfare_protocol::limits::LATER_MS;
+use fanfare_protocol::signal::Signal;
 use ractor::ActorRef;
 use tokio::sync::oneshot;
 
 use super::actor::{Reader, RelayFollower, RelayMessage, State, tell};
-use crate::fanout::{Feed, Format, ShardHandle, SocketId};
+use crate::fanout::{FORMATS, Feed, Format, ShardHandle, SocketId};
+use crate::frames;
 use crate::owner::{Follower, Head};
 
 /// Numbers of holds, rising over all relays of the process.
@@ -158,8 +159,14 @@ impl State {
     }
 
     /// A fleeting frame for every shard with subscribers.
-    pub(super) fn signal(&self, conversation: ConversationId, frame: &Bytes) {
+    pub(super) fn signal(&self, conversation: ConversationId, signal: &Signal) {
+        let mut ready = FORMATS.map(|_| None);
         for (shard, format) in self.readers(conversation) {
+            let frame = ready[format.place()]
+                .get_or_insert_with(|| frames::signal(format, Some(conversation), signal));
+            let Some(frame) = frame else {
+                continue;
+            };
             let feed = Feed {
                 conversation,
                 format,

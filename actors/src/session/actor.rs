@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use fanfare_engine::room::Submission;
 use fanfare_protocol::cursor::{Cursor, CursorWish};
-use fanfare_protocol::frame::{ClientBody, ClientFrame, FrameId, encode_reply, encode_signal};
+use fanfare_protocol::frame::{ClientBody, ClientFrame, FrameId};
 use fanfare_protocol::limits::FRAME_STRIKES_MAX;
 use fanfare_protocol::reply::{Reply, SessionInfo};
 use fanfare_protocol::signal::Signal;
@@ -21,7 +21,8 @@ use super::lane::Lane;
 use super::places::{Job, Outcome};
 use crate::account::Identity;
 use crate::clock;
-use crate::fanout::{Close, SocketHandle, text_frame};
+use crate::fanout::{Close, SocketHandle};
+use crate::frames;
 use crate::gateway::{Gateway, Permit};
 use crate::reply::Answered;
 use crate::sessions::Registered;
@@ -314,9 +315,8 @@ impl State {
 
 /// Queues a reply.
 pub(super) fn answer(socket: &SocketHandle, id: &FrameId, reply: &Result<&Reply, Refusal>) {
-    match encode_reply(id, reply) {
-        Ok(payload) => socket.send(text_frame(&payload)),
-        Err(error) => tracing::error!(%error, "reply not encoded"),
+    if let Some(frame) = frames::reply(socket.format(), id, reply) {
+        socket.send(frame);
     }
 }
 
@@ -329,9 +329,11 @@ pub(crate) fn refuse(
 ) {
     match id {
         Some(id) => answer(socket, &id, &Err(refusal)),
-        None => match encode_signal(None, &Signal::Error { key, refusal }) {
-            Ok(payload) => socket.send(text_frame(&payload)),
-            Err(error) => tracing::error!(%error, "error event not encoded"),
-        },
+        None => {
+            let error = Signal::Error { key, refusal };
+            if let Some(frame) = frames::signal(socket.format(), None, &error) {
+                socket.send(frame);
+            }
+        }
     }
 }

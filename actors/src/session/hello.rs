@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use fanfare_engine::check;
 use fanfare_protocol::cursor::{CursorWish, Gone, GoneReason, Placed};
-use fanfare_protocol::frame::{FrameId, Hello, HelloLimits, HelloReply, encode_reply};
+use fanfare_protocol::frame::{FrameId, Hello, HelloLimits, HelloReply};
 use fanfare_protocol::reply::Reply;
 use fanfare_protocol::{Code, ConversationId, Refusal};
 use ractor::ActorRef;
 
 use super::actor::{Phase, SessionMessage, State, Welcome, refuse};
 use crate::account::Identity;
-use crate::fanout::{Close, SocketHandle, text_frame};
+use crate::fanout::{Close, SocketHandle};
+use crate::frames;
 use crate::gateway::{Gateway, Permit};
 use crate::sessions::Present;
 
@@ -223,13 +224,7 @@ impl Greeting {
         };
         let reply = Reply::Hello(Box::new(reply.place(placed)));
         let id = self.id.as_ref()?;
-        match encode_reply(id, &Ok(reply)) {
-            Ok(payload) => Some(text_frame(&payload)),
-            Err(error) => {
-                tracing::error!(%error, "hello not encoded");
-                None
-            }
-        }
+        frames::reply(self.socket.format(), id, &Ok(&reply))
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fanfare_engine::check;
 use fanfare_protocol::cursor::{Cursor, CursorWish, Gone, GoneReason, Placed};
-use fanfare_protocol::frame::{FrameId, encode_reply, encode_signal};
+use fanfare_protocol::frame::FrameId;
 use fanfare_protocol::limits::LATER_MS;
 use fanfare_protocol::reply::Reply;
 use fanfare_protocol::signal::Signal;
@@ -17,7 +17,8 @@ use ractor::ActorRef;
 
 use super::actor::{Phase, SessionMessage, State};
 use super::hello::later_of;
-use crate::fanout::{SocketHandle, Start, text_frame};
+use crate::fanout::{SocketHandle, Start};
+use crate::frames;
 use crate::gateway::{Gateway, Permit};
 
 /// Something to place.
@@ -216,8 +217,10 @@ impl Placing {
     async fn carry_out(&self, asked: Asked, too_many: Vec<Gone>) -> Outcome {
         match asked {
             Asked::Request(id, wishes, permit) => {
-                let answer =
-                    |placed: Placed| encoded(encode_reply(&id?, &Ok(Reply::Placed(placed))));
+                let answer = |placed: Placed| {
+                    let reply = Reply::Placed(placed);
+                    frames::reply(self.socket.format(), &id?, &Ok(&reply))
+                };
                 let outcome = self.place(wishes, too_many, answer).await;
                 drop(permit);
                 outcome
@@ -229,7 +232,7 @@ impl Placing {
                         || !placed.resync.is_empty()
                         || !placed.gone.is_empty();
                     let signal = Signal::SessionResumed(placed);
-                    news.then(|| encoded(encode_signal(None, &signal)))?
+                    news.then(|| frames::signal(self.socket.format(), None, &signal))?
                 };
                 self.place(wishes, too_many, resumed).await
             }
@@ -286,7 +289,7 @@ impl Placing {
             conversation: Box::new(seen),
             cursor,
         };
-        let frame = encoded(encode_signal(Some(conversation), &signal));
+        let frame = frames::signal(self.socket.format(), Some(conversation), &signal);
         self.release(frame, placement.from);
         outcome
     }
@@ -305,16 +308,6 @@ impl Outcome {
         Self {
             ended: gone.chain(placed.later.iter().copied()).collect(),
             later: later_of(placed, wishes),
-        }
-    }
-}
-
-fn encoded(payload: Result<Bytes, fanfare_protocol::frame::Failed>) -> Option<Bytes> {
-    match payload {
-        Ok(payload) => Some(text_frame(&payload)),
-        Err(error) => {
-            tracing::error!(%error, "frame not encoded");
-            None
         }
     }
 }

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fanfare_engine::port::StoreError;
-use fanfare_protocol::frame::encode_signal;
 use fanfare_protocol::limits::{SCAN_ROWS, UNREAD_READS_AT_ONCE, UNREAD_WAITING_MAX};
 use fanfare_protocol::signal::Signal;
 use fanfare_protocol::{ConversationId, UserId};
@@ -23,7 +22,7 @@ use super::count::{Counted, count_all};
 use super::handle::UnreadParts;
 use super::waiting::{Due, Waiting};
 use crate::clock;
-use crate::fanout::text_frame;
+use crate::frames;
 
 /// What the actor starts with.
 pub(super) struct UnreadArguments {
@@ -254,16 +253,12 @@ impl State {
             mentions: counts.mentions,
             read_seq: counts.read_seq,
         };
-        let frame = match encode_signal(Some(conversation), &signal) {
-            Ok(payload) => text_frame(&payload),
-            Err(error) => {
-                tracing::error!(%error, "unread:update not encoded");
-                return;
-            }
-        };
         for present in self.parts.sessions.of(user) {
-            metrics::counter!("fanfare_unread_pushed_total").increment(1);
-            present.socket.send_beside(conversation, frame.clone());
+            let format = present.socket.format();
+            if let Some(frame) = frames::signal(format, Some(conversation), &signal) {
+                metrics::counter!("fanfare_unread_pushed_total").increment(1);
+                present.socket.send_beside(conversation, frame);
+            }
         }
     }
 

@@ -1,16 +1,16 @@
 //! What clients send: `{"id", "type", "data", "key"?}`.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::envelope::Envelope;
 use super::id::FrameId;
 use crate::command::{Command, DeleteMessage, EditMessage, MoveMark, React, SendMessage};
 use crate::cursor::{Cursor, CursorWish};
-use crate::decode::decode;
 use crate::limits::{DEVICE_NAME_CHARS_MAX, TOKEN_BYTES_MAX};
 use crate::mark::MarkKind;
 use crate::refusal::{Code, Refusal};
-use crate::{ConversationId, MessageId, strict};
+use crate::{Codec, ConversationId, MessageId, strict};
 
 /// A decoded frame. `id` survives a body that does not decode, so that the
 /// refusal finds its request.
@@ -94,36 +94,61 @@ pub enum DeviceKind {
 }
 
 impl ClientFrame {
-    /// Decodes one text message. Counts (`cursors`) are checked by the
-    /// session, which knows the configured limits.
+    /// Decodes one message. Counts (`cursors`) are checked by the session,
+    /// which knows the configured limits.
     ///
     /// # Errors
-    /// `invalid_frame` for what is no JSON object, or whose `id` cannot be
+    /// `invalid_frame` for what is no object, or whose `id` cannot be
     /// echoed. Whatever else is wrong stands in `body`, beside the `id`.
-    pub fn from_json(text: &[u8]) -> Result<Self, Refusal> {
-        let Envelope { id, key, content } = Envelope::open(text)?;
-        let body = content.and_then(|(kind, data)| body(&kind, data));
+    pub fn decode(codec: Codec, bytes: &[u8]) -> Result<Self, Refusal> {
+        let Envelope { id, key, content } = Envelope::open(codec, bytes)?;
+        let body = content.and_then(|(kind, bytes)| body(&kind, Data { codec, bytes }));
         Ok(Self { id, key, body })
+    }
+
+    /// [`Self::decode`] of a text message.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn from_json(text: &[u8]) -> Result<Self, Refusal> {
+        Self::decode(Codec::Json, text)
     }
 }
 
-fn body(kind: &str, data: &[u8]) -> Result<ClientBody, Refusal> {
+/// A frame's `data`, unread.
+#[derive(Clone, Copy)]
+struct Data<'a> {
+    codec: Codec,
+    bytes: &'a [u8],
+}
+
+impl Data<'_> {
+    fn decode<T: DeserializeOwned>(self) -> Result<T, Refusal> {
+        self.codec.decode(self.bytes)
+    }
+}
+
+fn body(kind: &str, data: Data<'_>) -> Result<ClientBody, Refusal> {
     Ok(match kind {
         "session:hello" => ClientBody::Hello(hello(data)?),
-        "session:resume" => ClientBody::Resume(decode::<Cursors>(data)?.cursors),
-        "session:info" => decode::<Nothing>(data).map(|Nothing {}| ClientBody::Info)?,
-        "session:ping" => decode::<Nothing>(data).map(|Nothing {}| ClientBody::Ping)?,
+        "session:resume" => ClientBody::Resume(data.decode::<Cursors>()?.cursors),
+        "session:info" => data
+            .decode::<Nothing>()
+            .map(|Nothing {}| ClientBody::Info)?,
+        "session:ping" => data
+            .decode::<Nothing>()
+            .map(|Nothing {}| ClientBody::Ping)?,
         "session:refresh" => ClientBody::Refresh {
-            token: decode::<Token>(data)?.token,
+            token: data.decode::<Token>()?.token,
         },
-        "conversations:subscribe" => ClientBody::Subscribe(decode::<Wishes>(data)?.cursors),
+        "conversations:subscribe" => ClientBody::Subscribe(data.decode::<Wishes>()?.cursors),
         "conversations:unsubscribe" => {
-            ClientBody::Unsubscribe(decode::<Conversations>(data)?.conversations)
+            ClientBody::Unsubscribe(data.decode::<Conversations>()?.conversations)
         }
         "conversation:join" => ClientBody::Command(whole(data)?, Command::Join),
         "conversation:leave" => ClientBody::Command(whole(data)?, Command::Leave),
         "message:send" => {
-            let send: Send = decode(data)?;
+            let send: Send = data.decode()?;
             let command = SendMessage {
                 text: send.text,
                 reply_to: send.reply_to,
@@ -132,11 +157,11 @@ fn body(kind: &str, data: &[u8]) -> Result<ClientBody, Refusal> {
             ClientBody::Command(send.conversation, Command::SendMessage(command))
         }
         "message:edit" => {
-            let edit: EditMessage = decode(data)?;
+            let edit: EditMessage = data.decode()?;
             ClientBody::Command(edit.message.conversation, Command::EditMessage(edit))
         }
         "message:delete" => {
-            let delete: DeleteMessage = decode(data)?;
+            let delete: DeleteMessage = data.decode()?;
             ClientBody::Command(delete.message.conversation, Command::DeleteMessage(delete))
         }
         "message:react" => react(data, true)?,
@@ -147,8 +172,8 @@ fn body(kind: &str, data: &[u8]) -> Result<ClientBody, Refusal> {
     })
 }
 
-fn hello(data: &[u8]) -> Result<Hello, Refusal> {
-    let hello: Hello = decode(data)?;
+fn hello(data: Data<'_>) -> Result<Hello, Refusal> {
+    let hello: Hello = data.decode()?;
     for (field, secret) in [("token", &hello.token), ("ticket", &hello.ticket)] {
         if secret
             .as_ref()
@@ -167,20 +192,20 @@ fn hello(data: &[u8]) -> Result<Hello, Refusal> {
     Ok(hello)
 }
 
-fn whole(data: &[u8]) -> Result<ConversationId, Refusal> {
-    decode::<Whole>(data).map(|whole| whole.conversation)
+fn whole(data: Data<'_>) -> Result<ConversationId, Refusal> {
+    data.decode::<Whole>().map(|whole| whole.conversation)
 }
 
-fn react(data: &[u8], on: bool) -> Result<ClientBody, Refusal> {
-    let Emoji { message, emoji } = decode(data)?;
+fn react(data: Data<'_>, on: bool) -> Result<ClientBody, Refusal> {
+    let Emoji { message, emoji } = data.decode()?;
     Ok(ClientBody::Command(
         message.conversation,
         Command::React(React { message, emoji, on }),
     ))
 }
 
-fn mark(data: &[u8], kind: MarkKind) -> Result<ClientBody, Refusal> {
-    let At { conversation, seq } = decode(data)?;
+fn mark(data: Data<'_>, kind: MarkKind) -> Result<ClientBody, Refusal> {
+    let At { conversation, seq } = data.decode()?;
     Ok(ClientBody::Mark(MoveMark {
         conversation,
         kind,

@@ -4,12 +4,14 @@
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::id::FrameId;
-use crate::decode::{no_json, unknown_field};
+use crate::Codec;
+use crate::decode::{no_json, no_msgpack, unknown_field};
 use crate::limits::KEY_CHARS_MAX;
+use crate::msgpack::{self, Reader};
 use crate::refusal::{Code, Refusal};
 
 /// A frame taken apart, its `data` still unread.
@@ -22,29 +24,25 @@ pub(super) struct Envelope<'a> {
 
 impl<'a> Envelope<'a> {
     /// # Errors
-    /// `invalid_frame` for what is no JSON object, or whose `id` cannot be
-    /// echoed.
-    pub(super) fn open(text: &'a [u8]) -> Result<Self, Refusal> {
-        let parts: Parts<'a> = serde_json::from_slice(text).map_err(|error| {
-            if error.is_data() {
-                Refusal::new(Code::InvalidFrame, "not a frame: expected an object")
-            } else {
-                no_json(&error)
-            }
-        })?;
+    /// `invalid_frame` for what is no object, or whose `id` cannot be echoed.
+    pub(super) fn open(codec: Codec, bytes: &'a [u8]) -> Result<Self, Refusal> {
+        let parts = match codec {
+            Codec::Json => Parts::of_json(bytes)?,
+            Codec::MessagePack => Parts::of_msgpack(bytes)?,
+        };
         let id = match parts.id {
             None => None,
-            Some(raw) => serde_json::from_str(raw.get()).map_err(|_| {
+            Some(raw) => codec.read(raw).ok_or_else(|| {
                 Refusal::new(
                     Code::InvalidFrame,
                     "id must be a number or a string of at most 64 characters",
                 )
             })?,
         };
-        let key = parts.key.map_or(Ok(None), key_of);
+        let key = parts.key.map_or(Ok(None), |raw| key_of(codec, raw));
         let content = match parts.fault {
             Some(fault) => Err(fault),
-            None => content(parts.kind, parts.data),
+            None => content(codec, parts.kind, parts.data),
         };
         Ok(match key {
             Ok(key) => Self { id, key, content },
@@ -74,35 +72,95 @@ pub fn check_key(key: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn key_of(raw: &RawValue) -> Result<Option<String>, Refusal> {
-    let key: Option<String> =
-        serde_json::from_str(raw.get()).map_err(|_| Refusal::field("key", "expected a string"))?;
+fn key_of(codec: Codec, raw: &[u8]) -> Result<Option<String>, Refusal> {
+    let key: Option<Option<String>> = codec.read(raw);
+    let key = key.ok_or_else(|| Refusal::field("key", "expected a string"))?;
     key.as_deref().map_or(Ok(()), check_key)?;
     Ok(key)
 }
 
 fn content<'a>(
-    kind: Option<&'a RawValue>,
-    data: Option<&'a RawValue>,
+    codec: Codec,
+    kind: Option<&'a [u8]>,
+    data: Option<&'a [u8]>,
 ) -> Result<(String, &'a [u8]), Refusal> {
     let kind = kind.ok_or_else(|| Refusal::field("type", "missing field"))?;
-    let kind = serde_json::from_str(kind.get())
-        .map_err(|_| Refusal::field("type", "expected a string"))?;
-    let data = match data.map(RawValue::get) {
-        None | Some("null") => "{}",
-        Some(data) => data,
-    };
-    Ok((kind, data.as_bytes()))
+    let kind = codec
+        .read(kind)
+        .ok_or_else(|| Refusal::field("type", "expected a string"))?;
+    let data = data.filter(|data| *data != codec.nil());
+    Ok((kind, data.unwrap_or(codec.empty_object())))
 }
 
+/// The fields of a frame, each value's bytes as they came.
 #[derive(Default)]
 struct Parts<'a> {
-    id: Option<&'a RawValue>,
-    kind: Option<&'a RawValue>,
-    data: Option<&'a RawValue>,
-    key: Option<&'a RawValue>,
+    id: Option<&'a [u8]>,
+    kind: Option<&'a [u8]>,
+    data: Option<&'a [u8]>,
+    key: Option<&'a [u8]>,
     /// The first field that is unknown or stands there twice.
     fault: Option<Refusal>,
+}
+
+impl<'a> Parts<'a> {
+    fn of_json(text: &'a [u8]) -> Result<Self, Refusal> {
+        serde_json::from_slice(text).map_err(|error| {
+            if error.is_data() {
+                no_object()
+            } else {
+                no_json(&error)
+            }
+        })
+    }
+
+    fn of_msgpack(bytes: &'a [u8]) -> Result<Self, Refusal> {
+        Self::walk(bytes)
+            .map_err(|error| no_msgpack(&error))?
+            .ok_or_else(no_object)
+    }
+
+    /// `None` for what is no map.
+    fn walk(bytes: &'a [u8]) -> Result<Option<Self>, msgpack::Error> {
+        let mut whole = Reader::new(bytes);
+        whole.raw()?;
+        whole.end()?;
+        let mut reader = Reader::new(bytes);
+        let Some(pairs) = reader.open_map()? else {
+            return Ok(None);
+        };
+        let mut parts = Self::default();
+        for _ in 0..pairs {
+            let name = Codec::MessagePack.read(reader.raw()?);
+            let no_name =
+                || Name::Unknown(Refusal::new(Code::InvalidFrame, "a key is not a string"));
+            parts.put(name.unwrap_or_else(no_name), reader.raw()?);
+        }
+        Ok(Some(parts))
+    }
+
+    fn put(&mut self, name: Name, value: &'a [u8]) {
+        let (slot, name) = match name {
+            Name::Id => (&mut self.id, "id"),
+            Name::Kind => (&mut self.kind, "type"),
+            Name::Data => (&mut self.data, "data"),
+            Name::Key => (&mut self.key, "key"),
+            Name::Unknown(refusal) => {
+                self.fault.get_or_insert(refusal);
+                return;
+            }
+        };
+        if slot.is_some() {
+            let twice = Refusal::field(name, "duplicate field");
+            self.fault.get_or_insert(twice);
+        } else {
+            *slot = Some(value);
+        }
+    }
+}
+
+fn no_object() -> Refusal {
+    Refusal::new(Code::InvalidFrame, "not a frame: expected an object")
 }
 
 impl<'de> Deserialize<'de> for Parts<'de> {
@@ -115,25 +173,9 @@ impl<'de> Deserialize<'de> for Parts<'de> {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Parts<'de>, A::Error> {
                 let mut parts = Parts::default();
-                while let Some(name) = map.next_key::<Name>()? {
-                    let (slot, name) = match name {
-                        Name::Id => (&mut parts.id, "id"),
-                        Name::Kind => (&mut parts.kind, "type"),
-                        Name::Data => (&mut parts.data, "data"),
-                        Name::Key => (&mut parts.key, "key"),
-                        Name::Unknown(refusal) => {
-                            map.next_value::<IgnoredAny>()?;
-                            parts.fault.get_or_insert(refusal);
-                            continue;
-                        }
-                    };
-                    let value = map.next_value()?;
-                    if slot.is_some() {
-                        let twice = Refusal::field(name, "duplicate field");
-                        parts.fault.get_or_insert(twice);
-                    } else {
-                        *slot = Some(value);
-                    }
+                while let Some(name) = map.next_key()? {
+                    let value: &RawValue = map.next_value()?;
+                    parts.put(name, value.get().as_bytes());
                 }
                 Ok(parts)
             }

@@ -8,4 +8,4 @@ mod server;
 pub use client::{ClientBody, ClientFrame, Device, DeviceKind, Hello};
 pub use envelope::check_key;
 pub use id::FrameId;
-pub use server::{Failed, HelloLimits, HelloReply, encode_event, encode_reply, encode_signal};
+pub use server::{HelloLimits, HelloReply};

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::id::FrameId;
+use crate::codec::{Codec, Failed};
 use crate::cursor::{Cursor, Gone, Placed};
 use crate::event::Event;
 use crate::refusal::Refusal;
@@ -64,84 +65,81 @@ impl HelloReply {
     }
 }
 
-/// An answer that could not be encoded: a bug, answered as `internal`.
-#[derive(Debug, thiserror::Error)]
-#[error("frame could not be encoded")]
-pub struct Failed(#[from] serde_json::Error);
-
-/// Encodes a reply to the frame `re`.
-///
-/// # Errors
-/// [`Failed`] when `answer` has no JSON form.
-pub fn encode_reply<T: Serialize>(
-    re: &FrameId,
-    answer: &Result<T, Refusal>,
-) -> Result<Bytes, Failed> {
-    #[derive(Serialize)]
-    struct Reply<'a, T> {
-        re: &'a FrameId,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        data: Option<&'a T>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        error: Option<&'a Refusal>,
+impl Codec {
+    /// Encodes a reply to the frame `re`.
+    ///
+    /// # Errors
+    /// [`Failed`] when `answer` cannot be encoded.
+    pub fn reply<T: Serialize>(
+        self,
+        re: &FrameId,
+        answer: &Result<T, Refusal>,
+    ) -> Result<Bytes, Failed> {
+        #[derive(Serialize)]
+        struct Reply<'a, T> {
+            re: &'a FrameId,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            data: Option<&'a T>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            error: Option<&'a Refusal>,
+        }
+        self.encode(&Reply {
+            re,
+            data: answer.as_ref().ok(),
+            error: answer.as_ref().err(),
+        })
     }
-    let reply = Reply {
-        re,
-        data: answer.as_ref().ok(),
-        error: answer.as_ref().err(),
-    };
-    Ok(serde_json::to_vec(&reply)?.into())
-}
 
-/// Encodes a numbered event.
-///
-/// # Errors
-/// [`Failed`] when the event has no JSON form.
-pub fn encode_event(
-    conversation: ConversationId,
-    epoch: u64,
-    seq: u64,
-    event: &Event,
-) -> Result<Bytes, Failed> {
-    #[derive(Serialize)]
-    struct Numbered<'a> {
-        #[serde(rename = "type")]
-        kind: &'static str,
+    /// Encodes a numbered event.
+    ///
+    /// # Errors
+    /// [`Failed`] when the event cannot be encoded.
+    pub fn event(
+        self,
         conversation: ConversationId,
         epoch: u64,
         seq: u64,
-        data: &'a Event,
+        event: &Event,
+    ) -> Result<Bytes, Failed> {
+        #[derive(Serialize)]
+        struct Numbered<'a> {
+            #[serde(rename = "type")]
+            kind: &'static str,
+            conversation: ConversationId,
+            epoch: u64,
+            seq: u64,
+            data: &'a Event,
+        }
+        self.encode(&Numbered {
+            kind: event.name(),
+            conversation,
+            epoch,
+            seq,
+            data: event,
+        })
     }
-    let frame = Numbered {
-        kind: event.name(),
-        conversation,
-        epoch,
-        seq,
-        data: event,
-    };
-    Ok(serde_json::to_vec(&frame)?.into())
-}
 
-/// Encodes a signal, of one conversation where it has one.
-///
-/// # Errors
-/// [`Failed`] when the signal has no JSON form.
-pub fn encode_signal(
-    conversation: Option<ConversationId>,
-    signal: &Signal,
-) -> Result<Bytes, Failed> {
-    #[derive(Serialize)]
-    struct Fleeting<'a> {
-        #[serde(rename = "type")]
-        kind: &'static str,
-        #[serde(skip_serializing_if = "Option::is_none")]
+    /// Encodes a signal, of one conversation where it has one.
+    ///
+    /// # Errors
+    /// [`Failed`] when the signal cannot be encoded.
+    pub fn signal(
+        self,
         conversation: Option<ConversationId>,
-        data: &'a Signal,
+        signal: &Signal,
+    ) -> Result<Bytes, Failed> {
+        #[derive(Serialize)]
+        struct Fleeting<'a> {
+            #[serde(rename = "type")]
+            kind: &'static str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            conversation: Option<ConversationId>,
+            data: &'a Signal,
+        }
+        self.encode(&Fleeting {
+            kind: signal.name(),
+            conversation,
+            data: signal,
+        })
     }
-    let frame = Fleeting {
-        kind: signal.name(),
-        conversation,
-        data: signal,
-    };
-    Ok(serde_json::to_vec(&frame)?.into())
 }

@@ -6,17 +6,23 @@
 
 mod client;
 mod event;
+mod msgpack;
+#[path = "../packed/mod.rs"]
+mod packed;
 mod record;
 mod reply;
 mod rest;
 mod signal;
 
+use bytes::Bytes;
+use fanfare_protocol::codec::{Codec, Failed};
 use fanfare_protocol::conversation::{Conversation, JoinPolicy, Kind, Me, Role, Visibility};
 use fanfare_protocol::cursor::Cursor;
 use fanfare_protocol::message::{Message, MessageType, ReactionCount};
 use fanfare_protocol::participant::{MemberState, Participant};
 use fanfare_protocol::user::{GlobalRole, User};
 use fanfare_protocol::{ConversationId, MessageId, SessionId, Timestamp, UserId};
+use packed::packed;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -45,7 +51,23 @@ fn filled(golden: &str) -> String {
 
 /// The bytes of a value are exactly these.
 fn holds<T: Serialize>(value: &T, golden: &str) {
-    assert_eq!(serde_json::to_string(value).unwrap(), filled(golden));
+    are(golden, |codec| codec.encode(value));
+}
+
+/// What is encoded has exactly these bytes, and in MessagePack what they are
+/// there.
+fn are(golden: &str, encode: impl Fn(Codec) -> Result<Bytes, Failed>) {
+    let golden = filled(golden);
+    let json = encode(Codec::Json).unwrap();
+    assert_eq!(std::str::from_utf8(&json).unwrap(), golden);
+    let msgpack = encode(Codec::MessagePack).unwrap();
+    assert_eq!(msgpack, packed(&golden), "{golden} as MessagePack");
+}
+
+/// A golden text in both codecs.
+fn both(text: &str) -> [(Codec, Vec<u8>); 2] {
+    let (json, msgpack) = (text.as_bytes().to_vec(), packed(text));
+    [(Codec::Json, json), (Codec::MessagePack, msgpack)]
 }
 
 fn user(id: &str) -> UserId {

@@ -3,7 +3,6 @@
 use fanfare_protocol::command::{
     AddParticipants, Command, CreateConversation, SendMessage, UpdateConversation,
 };
-use fanfare_protocol::decode::decode;
 use fanfare_protocol::rest::{
     Answer, Login, Meta, NewReaction, NewRole, NewText, ReadUpTo, RefreshToken, Register, Ticket,
     Tokens, UpdateMe,
@@ -12,41 +11,53 @@ use serde::de::DeserializeOwned;
 
 use super::*;
 
-fn read<T: DeserializeOwned>(golden: &str) -> T {
+fn read<T: DeserializeOwned>(codec: Codec, golden: &str) -> T {
     let text = filled(golden);
-    let value = decode(text.as_bytes()).unwrap();
     // Every body refuses a field it does not know, and names it.
     let more = format!(
         "{},\"extra\":1}}",
         text.strip_suffix('}').unwrap().trim_end_matches(',')
     );
     let more = more.replace("{,", "{");
-    let refusal = decode::<T>(more.as_bytes()).map(|_| ()).unwrap_err();
-    assert_eq!(refusal.details.keys().next().unwrap(), "extra", "{more}");
-    value
+    for (codec, bytes) in both(&more) {
+        let refusal = codec.decode::<T>(&bytes).map(|_| ()).unwrap_err();
+        assert_eq!(refusal.details.keys().next().unwrap(), "extra", "{more}");
+    }
+    let bytes = both(&text).into_iter().find(|(known, _)| *known == codec);
+    codec.decode(&bytes.unwrap().1).unwrap()
 }
 
 #[test]
 fn accounts() {
+    for codec in [Codec::Json, Codec::MessagePack] {
+        accounts_in(codec);
+    }
+}
+
+fn accounts_in(codec: Codec) {
     let ask: Register = read(
+        codec,
         r#"{"username":"alice","email":"a@b.example","password":"pässword","displayName":"Alice"}"#,
     );
     assert_eq!(ask.username, "alice");
     assert_eq!(ask.email, "a@b.example");
     assert_eq!(ask.password, "pässword");
     assert_eq!(ask.display_name.as_deref(), Some("Alice"));
-    let ask: Register = read(r#"{"username":"alice","email":"a@b.example","password":"p"}"#);
+    let ask: Register = read(
+        codec,
+        r#"{"username":"alice","email":"a@b.example","password":"p"}"#,
+    );
     assert_eq!(ask.display_name, None);
-    let ask: Login = read(r#"{"login":"alice","password":"p"}"#);
+    let ask: Login = read(codec, r#"{"login":"alice","password":"p"}"#);
     assert_eq!((ask.login.as_str(), ask.password.as_str()), ("alice", "p"));
-    let ask: RefreshToken = read(r#"{"refreshToken":"r"}"#);
+    let ask: RefreshToken = read(codec, r#"{"refreshToken":"r"}"#);
     assert_eq!(ask.refresh_token, "r");
-    let ask: UpdateMe = read(r#"{"displayName":"A","bio":""}"#);
+    let ask: UpdateMe = read(codec, r#"{"displayName":"A","bio":""}"#);
     assert_eq!(
         (ask.display_name.as_deref(), ask.bio.as_deref()),
         (Some("A"), Some(""))
     );
-    assert_eq!(read::<UpdateMe>("{}"), UpdateMe::default());
+    assert_eq!(read::<UpdateMe>(codec, "{}"), UpdateMe::default());
 
     let tokens = Tokens {
         user: alice(),
@@ -76,7 +87,14 @@ fn accounts() {
 
 #[test]
 fn conversations() {
+    for codec in [Codec::Json, Codec::MessagePack] {
+        conversations_in(codec);
+    }
+}
+
+fn conversations_in(codec: Codec) {
     let ask: CreateConversation = read(
+        codec,
         r#"{"kind":"channel","title":"Tea","slug":"tea","description":"d","participantIds":["$BOB"],"visibility":"private","joinPolicy":"open"}"#,
     );
     let expected = CreateConversation {
@@ -89,13 +107,15 @@ fn conversations() {
         join_policy: Some(JoinPolicy::Open),
     };
     assert_eq!(ask, expected);
-    let ask: CreateConversation = read(r#"{"kind":"direct","participantIds":["$BOB"]}"#);
+    let ask: CreateConversation = read(codec, r#"{"kind":"direct","participantIds":["$BOB"]}"#);
     assert_eq!(
         (ask.kind, ask.participant_ids),
         (Kind::Direct, vec![user(BOB)])
     );
-    let ask: UpdateConversation =
-        read(r#"{"title":"T","description":"","visibility":"public","joinPolicy":"invite"}"#);
+    let ask: UpdateConversation = read(
+        codec,
+        r#"{"title":"T","description":"","visibility":"public","joinPolicy":"invite"}"#,
+    );
     let expected = UpdateConversation {
         title: Some("T".into()),
         description: Some(String::new()),
@@ -103,25 +123,37 @@ fn conversations() {
         join_policy: Some(JoinPolicy::Invite),
     };
     assert_eq!(ask, expected);
-    let ask: AddParticipants = read(r#"{"userIds":["$ALICE","$BOB"],"role":"moderator"}"#);
+    let ask: AddParticipants = read(codec, r#"{"userIds":["$ALICE","$BOB"],"role":"moderator"}"#);
     assert_eq!(ask.user_ids, [user(ALICE), user(BOB)]);
     assert_eq!(ask.role, Some(Role::Moderator));
-    assert_eq!(read::<NewRole>(r#"{"role":"owner"}"#).role, Role::Owner);
-    assert_eq!(read::<ReadUpTo>(r#"{"seq":41}"#).seq, 41);
+    assert_eq!(
+        read::<NewRole>(codec, r#"{"role":"owner"}"#).role,
+        Role::Owner
+    );
+    assert_eq!(read::<ReadUpTo>(codec, r#"{"seq":41}"#).seq, 41);
 }
 
 #[test]
 fn messages() {
-    let ask: SendMessage = read(r#"{"text":"hello","replyTo":"$OLDER","type":"text"}"#);
+    for codec in [Codec::Json, Codec::MessagePack] {
+        messages_in(codec);
+    }
+}
+
+fn messages_in(codec: Codec) {
+    let ask: SendMessage = read(
+        codec,
+        r#"{"text":"hello","replyTo":"$OLDER","type":"text"}"#,
+    );
     let expected = SendMessage {
         text: "hello".into(),
         reply_to: Some(older_id()),
         kind: MessageType::Text,
     };
     assert_eq!(ask, expected);
-    assert_eq!(read::<SendMessage>(r#"{"text":"a"}"#).reply_to, None);
-    assert_eq!(read::<NewText>(r#"{"text":"new"}"#).text, "new");
-    assert_eq!(read::<NewReaction>(r#"{"emoji":"👍🏽"}"#).emoji, "👍🏽");
+    assert_eq!(read::<SendMessage>(codec, r#"{"text":"a"}"#).reply_to, None);
+    assert_eq!(read::<NewText>(codec, r#"{"text":"new"}"#).text, "new");
+    assert_eq!(read::<NewReaction>(codec, r#"{"emoji":"👍🏽"}"#).emoji, "👍🏽");
 }
 
 #[test]

@@ -1,41 +1,60 @@
-//! Answers: `{"data", "meta"?}` or `{"error"}`, always JSON.
+//! Answers: `{"data", "meta"?}` or `{"error"}`, in the codec that was asked
+//! for, which only [`sent`] knows.
 
-use fanfare_protocol::Refusal;
+use bytes::Bytes;
+use fanfare_protocol::codec::Failed;
 use fanfare_protocol::rest::{Answer, Meta};
+use fanfare_protocol::{Codec, Refusal};
 use serde::Serialize;
 use warp::http::header::{
-    CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use warp::http::{Response, StatusCode};
 
-use super::Answered;
+use super::{Answered, media};
+
+/// What an answer says.
+#[derive(Default)]
+pub(crate) enum Content {
+    /// Nothing.
+    #[default]
+    Empty,
+    /// Text for operators and probes.
+    Text(String),
+    /// A shape, not yet encoded.
+    Shape(Box<dyn Fn(Codec) -> Result<Bytes, Failed> + Send>),
+}
 
 /// 200 with a body.
-pub(super) fn ok<T: Serialize>(data: T) -> Result<Answered, Refusal> {
-    with(StatusCode::OK, data, None)
+pub(super) fn ok<T: Serialize + Send + 'static>(data: T) -> Result<Answered, Refusal> {
+    Ok(with(StatusCode::OK, data, None))
 }
 
 /// 201, or 200 when it was there already.
-pub(super) fn created<T: Serialize>(data: T, repeated: bool) -> Result<Answered, Refusal> {
-    with(
-        if repeated {
-            StatusCode::OK
-        } else {
-            StatusCode::CREATED
-        },
-        data,
-        None,
-    )
+pub(super) fn created<T: Serialize + Send + 'static>(
+    data: T,
+    repeated: bool,
+) -> Result<Answered, Refusal> {
+    let status = if repeated {
+        StatusCode::OK
+    } else {
+        StatusCode::CREATED
+    };
+    Ok(with(status, data, None))
 }
 
 /// A page of a list.
-pub(super) fn page<T: Serialize>(data: T, meta: Meta) -> Result<Answered, Refusal> {
-    with(StatusCode::OK, data, Some(meta))
+pub(super) fn page<T: Serialize + Send + 'static>(
+    data: T,
+    meta: Meta,
+) -> Result<Answered, Refusal> {
+    Ok(with(StatusCode::OK, data, Some(meta)))
 }
 
 /// 204.
 pub(super) fn nothing() -> Result<Answered, Refusal> {
-    Ok(answer(StatusCode::NO_CONTENT, String::new()))
+    Ok(answer(StatusCode::NO_CONTENT, Content::Empty))
 }
 
 /// The refusal with its code's status.
@@ -58,45 +77,60 @@ pub(super) fn refused(refusal: &Refusal) -> Answered {
 /// An error under a status of its own.
 pub(super) fn error(status: StatusCode, refusal: &Refusal) -> Answered {
     #[derive(Serialize)]
-    struct Failed<'a> {
-        error: &'a Refusal,
+    struct Failure {
+        error: Refusal,
     }
-    match serde_json::to_string(&Failed { error: refusal }) {
-        Ok(body) => answer(status, body),
-        Err(error) => {
-            tracing::error!(%error, "refusal not encoded");
-            answer(StatusCode::INTERNAL_SERVER_ERROR, String::new())
-        }
-    }
+    let error = refusal.clone();
+    shaped(status, Failure { error })
 }
 
 /// Text for operators and probes.
 pub(super) fn text(body: String) -> Answered {
-    let mut answer = answer(StatusCode::OK, body);
+    let mut answer = answer(StatusCode::OK, Content::Text(body));
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     answer.headers_mut().insert(CONTENT_TYPE, kind);
     answer
 }
 
-fn with<T: Serialize>(
+/// The answer in bytes.
+pub(super) fn sent(answer: Answered, codec: Codec) -> Response<Bytes> {
+    let (mut head, content) = answer.into_parts();
+    let body = match content {
+        Content::Empty => Bytes::new(),
+        Content::Text(text) => text.into(),
+        Content::Shape(encode) => {
+            let kind = HeaderValue::from_static(media::name(codec));
+            head.headers.insert(CONTENT_TYPE, kind);
+            head.headers
+                .append(VARY, HeaderValue::from_static("accept"));
+            encode(codec).unwrap_or_else(|error| {
+                // Shapes are plain data: a bug, and told to us.
+                tracing::error!(?error, "answer not encoded");
+                head.status = StatusCode::INTERNAL_SERVER_ERROR;
+                Bytes::from_static(codec.empty_object())
+            })
+        }
+    };
+    Response::from_parts(head, body)
+}
+
+fn with<T: Serialize + Send + 'static>(
     status: StatusCode,
     data: T,
     meta: Option<Meta>,
-) -> Result<Answered, Refusal> {
-    let body = serde_json::to_string(&Answer { data, meta }).map_err(|error| {
-        tracing::error!(%error, "answer not encoded");
-        Refusal::internal()
-    })?;
-    Ok(answer(status, body))
+) -> Answered {
+    shaped(status, Answer { data, meta })
 }
 
-fn answer(status: StatusCode, body: String) -> Answered {
-    let mut answer = Response::new(body);
+fn shaped<T: Serialize + Send + 'static>(status: StatusCode, shape: T) -> Answered {
+    let encode = move |codec: Codec| codec.encode(&shape);
+    answer(status, Content::Shape(Box::new(encode)))
+}
+
+fn answer(status: StatusCode, content: Content) -> Answered {
+    let mut answer = Response::new(content);
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
-    if status != StatusCode::NO_CONTENT {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     answer
@@ -118,7 +152,20 @@ mod tests {
         assert_eq!(answer.headers()[WWW_AUTHENTICATE], "Bearer");
         assert_eq!(answer.headers()[CACHE_CONTROL], "no-store");
         assert_eq!(answer.headers()[X_CONTENT_TYPE_OPTIONS], "nosniff");
-        let start = r#"{"error":{"code":"token_expired""#;
-        assert!(answer.body().starts_with(start), "{}", answer.body());
+        let answer = sent(answer, Codec::Json);
+        assert_eq!(answer.headers()[CONTENT_TYPE], "application/json");
+        let start = br#"{"error":{"code":"token_expired""#;
+        assert!(answer.body().starts_with(start), "{:?}", answer.body());
+    }
+
+    #[test]
+    fn an_answer_comes_in_the_codec_that_was_asked_for() {
+        let answer = sent(with(StatusCode::OK, true, None), Codec::MessagePack);
+        assert_eq!(answer.headers()[CONTENT_TYPE], "application/msgpack");
+        assert_eq!(&answer.body()[..], b"\x81\xa4data\xc3");
+        let refused = refused(&Refusal::new(Code::NotFound, "no"));
+        let answer = sent(refused, Codec::MessagePack);
+        let start = b"\x81\xa5error\x83\xa4code\xa9not_found";
+        assert!(answer.body().starts_with(start), "{:?}", answer.body());
     }
 }

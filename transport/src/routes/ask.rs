@@ -11,7 +11,6 @@ use fanfare_actors::account::{AccountBook, Identity};
 use fanfare_actors::gateway::{Draft, Gateway};
 use fanfare_engine::room::Accepted;
 use fanfare_protocol::command::Command;
-use fanfare_protocol::decode::decode;
 use fanfare_protocol::frame::check_key;
 use fanfare_protocol::limits::FIELD_NAME_CHARS_MAX;
 use fanfare_protocol::{Code, ConversationId, Refusal, UserId};
@@ -20,11 +19,11 @@ use futures_util::{Stream, StreamExt as _};
 use serde::de::DeserializeOwned;
 use warp::filters::BoxedFilter;
 use warp::http::HeaderMap;
-use warp::http::header::CONTENT_TYPE;
 use warp::{Filter, Rejection};
 
 use super::Answered;
 use super::answer::refused;
+use super::media;
 use crate::TransportParts;
 use crate::accept::ClientAddr;
 use crate::credentials::bearer;
@@ -181,22 +180,14 @@ impl Ask {
         Ok(Some(key.to_owned()))
     }
 
-    /// The JSON body.
+    /// The body, in the codec that it says it is in.
     pub fn body<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
         let body = self.body.as_ref().map_err(Refusal::clone)?;
-        let json = self.headers.get(CONTENT_TYPE).is_none_or(|kind| {
-            kind.to_str().is_ok_and(|kind| {
-                let kind = kind.split(';').next().unwrap_or_default().trim();
-                kind.eq_ignore_ascii_case("application/json")
-            })
-        });
-        if !json {
-            return Err(Refusal::new(
-                Code::InvalidFrame,
-                "the body must be application/json",
-            ));
-        }
-        decode(body)
+        let codec = media::of_body(&self.headers).ok_or_else(|| {
+            let reason = "the body must be application/json or application/msgpack";
+            Refusal::new(Code::InvalidFrame, reason)
+        })?;
+        codec.decode(body)
     }
 
     /// A query parameter that the route knows.

@@ -1,13 +1,11 @@
 //! CORS, from the same list of origins that may open sockets.
 
-use std::convert::Infallible;
-
-use warp::Filter;
+use warp::Filter as _;
 use warp::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, HeaderValue, VARY,
 };
-use warp::http::{Method, Response, StatusCode};
+use warp::http::{Method, StatusCode};
 
 use super::Answered;
 use super::ask::Group;
@@ -30,7 +28,7 @@ pub(super) fn preflight(origins: &AllowedOrigins) -> Group {
         .and(warp::header::value("origin"))
         .and(warp::header::value("access-control-request-method"))
         .map(move |origin: HeaderValue, _| {
-            let mut answer = Response::new(String::new());
+            let mut answer = Answered::default();
             let listed = lists(&origins, &origin);
             *answer.status_mut() = if listed {
                 StatusCode::NO_CONTENT
@@ -51,24 +49,16 @@ pub(super) fn preflight(origins: &AllowedOrigins) -> Group {
         .boxed()
 }
 
-/// The origin that asks, as it was sent. Never rejects: this stands behind
-/// the answer.
-pub(super) fn origin() -> impl Filter<Extract = (Option<HeaderValue>,), Error = Infallible> + Clone
-{
-    let none = warp::any().map(|| None);
-    warp::header::value("origin").map(Some).or(none).unify()
-}
-
 /// Lets a listed origin read an answer.
 pub(super) fn allow(
     mut answer: Answered,
-    origin: Option<HeaderValue>,
+    origin: Option<&HeaderValue>,
     origins: &AllowedOrigins,
 ) -> Answered {
     let headers = answer.headers_mut();
     headers.append(VARY, HeaderValue::from_static("origin"));
     if let Some(origin) = origin.filter(|origin| lists(origins, origin)) {
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         headers.insert(
             ACCESS_CONTROL_EXPOSE_HEADERS,
             HeaderValue::from_static("retry-after"),

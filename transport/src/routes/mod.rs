@@ -7,6 +7,7 @@ mod auth;
 mod conversations;
 mod cors;
 mod health;
+mod media;
 mod messages;
 mod participants;
 pub(crate) mod table;
@@ -14,15 +15,16 @@ mod users;
 mod websocket;
 
 use warp::filters::BoxedFilter;
-use warp::http::Response;
+use warp::http::header::ORIGIN;
+use warp::http::{HeaderMap, Response};
 use warp::path::FullPath;
 use warp::{Filter as _, Reply};
 
 use crate::TransportParts;
 use table::not_routed;
 
-/// A finished answer.
-pub(crate) type Answered = Response<String>;
+/// An answer, not yet in bytes.
+pub(crate) type Answered = Response<answer::Content>;
 
 /// Every route of the server.
 pub fn routes(parts: TransportParts) -> BoxedFilter<(impl Reply,)> {
@@ -50,7 +52,10 @@ pub fn routes(parts: TransportParts) -> BoxedFilter<(impl Reply,)> {
         .unify()
         .or(nothing)
         .unify()
-        .and(cors::origin())
-        .map(move |answer: Answered, origin| cors::allow(answer, origin, &origins))
+        .and(warp::header::headers_cloned())
+        .map(move |answer: Answered, asked: HeaderMap| {
+            let answer = cors::allow(answer, asked.get(ORIGIN), &origins);
+            answer::sent(answer, media::wanted(&asked))
+        })
         .boxed()
 }

@@ -107,6 +107,31 @@ impl House {
         lines: &[&[u8]],
         body: &[u8],
     ) -> Option<Answer> {
+        let answer = self.exchange(method, path, lines, body).await;
+        let answer = String::from_utf8(answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        Some(Answer {
+            status: head.split(' ').nth(1).unwrap().parse().unwrap(),
+            head: head.to_owned(),
+            body: body.to_owned(),
+        })
+    }
+
+    /// The same, with a body that is no text.
+    pub async fn bytes_of(
+        &self,
+        method: &str,
+        path: &str,
+        lines: &[&[u8]],
+        body: &[u8],
+    ) -> (String, Vec<u8>) {
+        let mut answer = self.exchange(method, path, lines, body).await;
+        let end = answer.windows(4).position(|at| at == b"\r\n\r\n");
+        let body = answer.split_off(end.unwrap() + 4);
+        (String::from_utf8(answer).unwrap(), body)
+    }
+
+    async fn exchange(&self, method: &str, path: &str, lines: &[&[u8]], body: &[u8]) -> Vec<u8> {
         let mut request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
         if !lines.contains(&&b"Transfer-Encoding: chunked"[..]) {
             request += &format!("Content-Length: {}\r\n", body.len());
@@ -123,13 +148,7 @@ impl House {
         let _ = timeout(PATIENCE, stream.read_to_end(&mut answer))
             .await
             .unwrap();
-        let answer = String::from_utf8(answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n")?;
-        Some(Answer {
-            status: head.split(' ').nth(1).unwrap().parse().unwrap(),
-            head: head.to_owned(),
-            body: body.to_owned(),
-        })
+        answer
     }
 
     /// The same, without a body.

@@ -1,5 +1,6 @@
 //! The whole transport over loopback, with a node in memory behind it.
 
 mod house;
+mod msgpack;
 mod routes;
 mod sockets;

@@ -10,7 +10,9 @@ use fanfare_protocol::{Limits, Refusal};
 use hyper::upgrade::OnUpgrade;
 use warp::http::{HeaderMap, Method};
 
-use super::handshake::{Acceptance, AllowedOrigins, HandshakeRefusal, UpgradeRequest, accept};
+use super::handshake::{
+    Acceptance, AllowedOrigins, HandshakeRefusal, Subprotocol, UpgradeRequest, accept,
+};
 use super::inbound::Inbound;
 use super::reader::read;
 use crate::accept::{ClientAddr, ConnectionGuard, HttpVersion, into_tcp};
@@ -53,10 +55,14 @@ pub(crate) fn connect(
         return Err(NotConnected::Handshake(HandshakeRefusal::NotAnUpgrade));
     };
     let identity = identity(gateway, &asked).map_err(NotConnected::Refused)?;
+    let format = match acceptance.protocol {
+        Subprotocol::Json => Format::Json,
+        Subprotocol::MsgPack => Format::MsgPack,
+    };
     let (gateway, client) = (Arc::clone(gateway), asked.client);
     let limits = Arc::clone(gateway.limits());
     tokio::spawn(take_over(upgrade, asked.guard, limits, move |wire| {
-        gateway.connect(wire, Format::Json, client.0, identity)
+        gateway.connect(wire, format, client.0, identity)
     }));
     Ok(acceptance)
 }

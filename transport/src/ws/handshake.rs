@@ -37,6 +37,8 @@ pub struct AllowedOrigins {
 pub enum Subprotocol {
     /// `fanfare.v1.json`: every frame is text.
     Json,
+    /// `fanfare.v1.msgpack`: every frame is binary.
+    MsgPack,
 }
 
 /// A request that may become a socket.
@@ -187,11 +189,14 @@ impl Subprotocol {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Json => "fanfare.v1.json",
+            Self::MsgPack => "fanfare.v1.msgpack",
         }
     }
 
     fn named(name: &str) -> Option<Self> {
-        (name == Self::Json.name()).then_some(Self::Json)
+        [Self::Json, Self::MsgPack]
+            .into_iter()
+            .find(|protocol| protocol.name() == name)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Whom a socket's messages are for: the seam between the bytes, which are
 //! the same for everybody, and what a message means.
 
-use fanfare_actors::fanout::{Close, SocketHandle};
+use fanfare_actors::fanout::{Close, Format, SocketHandle};
 use fanfare_actors::gateway::Connection;
 use fanfare_protocol::frame::ClientFrame;
 
@@ -36,11 +36,18 @@ impl Inbound for Connection {
     }
 
     async fn take(&self, payload: Payload) -> Result<(), Close> {
-        let Payload::Text(text) = payload else {
-            return Err(Close::new(1003, "this subprotocol speaks text"));
+        let bytes = match (self.socket.format(), payload) {
+            (Format::Json, Payload::Text(text)) => text.into_bytes(),
+            (Format::MsgPack, Payload::Binary(bytes)) => bytes,
+            (Format::Json, _) => {
+                return Err(Close::new(1003, "this subprotocol speaks text"));
+            }
+            (Format::MsgPack, _) => {
+                return Err(Close::new(1003, "this subprotocol speaks bytes"));
+            }
         };
-        let decoded = ClientFrame::from_json(text.as_bytes());
-        let permit = self.permit(text.len()).await;
+        let decoded = ClientFrame::decode(self.socket.format().codec(), &bytes);
+        let permit = self.permit(bytes.len()).await;
         match (decoded, permit) {
             (Ok(frame), Ok(permit)) => self.frame(frame, permit),
             (Ok(frame), Err(refusal)) => self.refuse(frame.id, frame.key, refusal),

@@ -138,6 +138,22 @@ fn a_chosen_subprotocol_is_named() {
         response.headers()[header::SEC_WEBSOCKET_PROTOCOL],
         "fanfare.v1.json"
     );
+    // Of several that are spoken here, the client's first.
+    for (offer, chosen) in [
+        ("fanfare.v1.msgpack", Subprotocol::MsgPack),
+        ("fanfare.v1.msgpack, fanfare.v1.json", Subprotocol::MsgPack),
+        ("fanfare.v1.json, fanfare.v1.msgpack", Subprotocol::Json),
+        (
+            "fanfare.v2.msgpack, fanfare.v1.msgpack",
+            Subprotocol::MsgPack,
+        ),
+    ] {
+        let acceptance = judge(&with(&[("sec-websocket-protocol", offer)])).unwrap();
+        assert_eq!(acceptance.protocol, chosen, "{offer}");
+        let response: Response<()> = acceptance.response();
+        let named = &response.headers()[header::SEC_WEBSOCKET_PROTOCOL];
+        assert_eq!(named, chosen.name());
+    }
 }
 
 #[test]
