@@ -101,7 +101,8 @@ impl Passwords {
         }
     }
 
-    async fn turn(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+    /// Waits until a hash may be computed.
+    pub(super) async fn turn(&self) -> Result<OwnedSemaphorePermit, Refusal> {
         if let Ok(permit) = Arc::clone(&self.at_once).try_acquire_owned() {
             return Ok(permit);
         }

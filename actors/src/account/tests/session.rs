@@ -1,5 +1,7 @@
 //! Log-in, refresh, reuse, log-out, tickets.
 
+use std::task::Poll;
+
 use fanfare_engine::account::Account;
 use fanfare_protocol::rest::Tokens;
 use fanfare_protocol::{Code, Limits, Refusal};
@@ -46,6 +48,27 @@ async fn alice_logs_in_by_either_name_and_nobody_else_does() {
         .login(login("alice", &"x".repeat(129)), HERE)
         .await;
     assert_eq!(code(long), Some(Code::InvalidRequest));
+}
+
+#[tokio::test]
+async fn an_unknown_user_waits_for_a_hash_as_everybody_does() {
+    let house = House::new();
+    alice(&house).await;
+    // Every place and all of the queue are taken: whoever hashes is refused.
+    let (mut turns, mut queue) = (Vec::new(), Vec::new());
+    loop {
+        let mut turn = Box::pin(house.book.passwords.turn());
+        match futures_util::poll!(&mut turn) {
+            Poll::Ready(Ok(turn)) => turns.push(turn),
+            Poll::Ready(Err(_)) => break,
+            Poll::Pending => queue.push(turn),
+        }
+    }
+    for name in ["alice", "nobody", "nobody@example.org"] {
+        let refused = house.book.login(login(name, PASSWORD), HERE).await;
+        assert_eq!(code(refused), Some(Code::RateLimited), "{name}");
+    }
+    drop((turns, queue));
 }
 
 #[tokio::test]
