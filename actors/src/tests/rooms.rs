@@ -7,7 +7,7 @@ use fanfare_storage::dying::{Fault, Operation};
 use serde_json::{Value, json};
 
 use super::faults::{group, say};
-use super::world::{Peer, World};
+use super::world::{Peer, World, until};
 
 pub(super) async fn kick(
     peer: &mut Peer,
@@ -110,6 +110,49 @@ async fn the_newest_entry_that_a_shard_lost_is_healed_by_the_head() {
         let event = b.event("message:received").await;
         assert_eq!(event["data"]["message"]["text"], json!(format!("{number}")));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_newest_entry_that_a_relay_lost_is_healed_by_the_repeated_head() {
+    let world = World::with(Limits {
+        relay_queue_bytes_max: 0,
+        head_repeat_ms: 10,
+        ..Limits::default()
+    })
+    .await;
+    let (alice, bob) = (world.person("alice").await, world.person("bob").await);
+    let room = group(&world, &[alice, bob]).await;
+    let mut a = world.connect(alice, json!([])).await;
+    let mut b = world.connect(bob, json!([])).await;
+    let (word, heard) = std::sync::mpsc::channel();
+    world.node.gateway().parts.relays.kill(room, heard);
+    // The relay is stopped: the first fills its queue, the second is lost.
+    say(&mut a, room, "queued", "k1").await;
+    say(&mut a, room, "lost", "k2").await;
+    drop(word);
+    for text in ["queued", "lost"] {
+        let event = b.event("message:received").await;
+        assert_eq!(event["data"]["message"]["text"], json!(text));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_followed_room_that_dies_while_it_writes_comes_back_by_itself() {
+    let world = World::new().await;
+    let (alice, bob) = (world.person("alice").await, world.person("bob").await);
+    let room = group(&world, &[alice, bob]).await;
+    let mut a = world.connect(alice, json!([])).await;
+    let mut b = world.connect(bob, json!([])).await;
+    world.switch.fail_next(Operation::Append, Fault::Hang);
+    let message = json!({ "conversation": room, "text": "durable" });
+    let sent = a.send("message:send", message, Some("k1")).await;
+    until(|| world.switch.hanging() > 0).await;
+    world.node.directory().kill(room);
+    let reply = a.reply(sent).await;
+    assert_eq!(reply["error"]["code"], json!("outcome_unknown"), "{reply}");
+    world.switch.release();
+    let event = b.event("message:received").await;
+    assert_eq!(event["data"]["message"]["text"], json!("durable"));
 }
 
 /// A message of the kicked before the kick in one batch, another arriving
