@@ -160,6 +160,8 @@ limits! {
     refresh_token_s: u64 = 7 * 24 * 3600,
     /// Life of a socket ticket.
     ticket_s: u64 = 30,
+    /// Sessions of one node whose event stream was not opened yet.
+    event_sessions_waiting_max: usize = 1024,
     /// Tickets not yet used on one node.
     tickets_max: usize = 100_000,
     /// The same refresh token may come twice within this (a lost answer).
@@ -275,10 +277,13 @@ pub const LARGE_ROOM_SUBSCRIBERS: usize = 64;
 /// Two passes over a large conversation begin at least this far apart: one
 /// message waits for nobody, many share their writes.
 pub const HOT_ROOM_WINDOW_MS: u64 = 4;
-/// Bytes before the payload of a server frame (RFC 6455, 5.2).
+/// Bytes around the payload of a server frame (RFC 6455, 5.2: ten; those of an
+/// event stream are fewer).
 pub const FRAME_HEAD_BYTES_MAX: usize = 10;
 /// A frame that can wait goes out with others, at the latest after this.
 pub const BESIDE_MS: u64 = 1000;
+/// Bytes that wait for the HTTP connection of one event stream.
+pub const EVENT_STREAM_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of ready frames in one piece, unless a single frame is longer.
 pub const RUN_BYTES_MAX: usize = 16 * 1024;
 /// Empty rings that a shard keeps for the next conversation.

@@ -5,7 +5,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use fanfare_protocol::limits::FRAME_HEAD_BYTES_MAX;
 use fanfare_protocol::{Codec, ConversationId};
 
-use super::framing::put_frame;
+use super::command::Close;
+use super::framing::{close_event, close_frame, ping_comment, ping_frame, put_event, put_frame};
 
 /// The bytes one kind of socket takes. Entries are made ready once for each
 /// format in use.
@@ -15,10 +16,12 @@ pub enum Format {
     Json,
     /// MessagePack in binary frames of a WebSocket.
     MsgPack,
+    /// JSON in events of an event stream.
+    EventStream,
 }
 
 /// Every format, in the order of [`Format::place`].
-pub const FORMATS: [Format; 2] = [Format::Json, Format::MsgPack];
+pub const FORMATS: [Format; 3] = [Format::Json, Format::MsgPack, Format::EventStream];
 
 /// One conversation in one format: what a shard keeps a ring of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,7 +41,7 @@ impl Format {
     /// What encodes its payloads.
     pub fn codec(self) -> Codec {
         match self {
-            Self::Json => Codec::Json,
+            Self::Json | Self::EventStream => Codec::Json,
             Self::MsgPack => Codec::MessagePack,
         }
     }
@@ -55,6 +58,32 @@ impl Format {
         match self {
             Self::Json => put_frame(out, 0x1, payload),
             Self::MsgPack => put_frame(out, 0x2, payload),
+            Self::EventStream => put_event(out, payload),
+        }
+    }
+
+    /// What keeps the connection in use while there is nothing to say.
+    pub(super) fn ping(self) -> Bytes {
+        match self {
+            Self::Json | Self::MsgPack => ping_frame(),
+            Self::EventStream => ping_comment(),
+        }
+    }
+
+    /// What a client gets last.
+    pub(super) fn close(self, close: &Close) -> Bytes {
+        match self {
+            Self::Json | Self::MsgPack => close_frame(close.code, &close.reason),
+            Self::EventStream => close_event(close.code, &close.reason),
+        }
+    }
+
+    /// Whether a peer that is alive says so. Of an event stream only the
+    /// kernel knows, which ends the connection when nothing is acknowledged.
+    pub(super) fn answers_pings(self) -> bool {
+        match self {
+            Self::Json | Self::MsgPack => true,
+            Self::EventStream => false,
         }
     }
 }

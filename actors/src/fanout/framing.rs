@@ -1,5 +1,6 @@
 //! Server frames of RFC 6455: unmasked, so header and payload are encoded
-//! once and shared by every receiver.
+//! once and shared by every receiver. And the same for event streams (HTML,
+//! "Server-sent events"): a payload is one line of an event's data.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use fanfare_protocol::limits::FRAME_HEAD_BYTES_MAX;
@@ -48,6 +49,29 @@ pub(super) fn put_frame(out: &mut impl BufMut, opcode: u8, payload: &[u8]) {
     out.put_slice(payload);
 }
 
+/// A close as the last event of a stream: a type of its own, so that it is
+/// never taken for a frame.
+pub(super) fn close_event(code: u16, reason: &str) -> Bytes {
+    let data = serde_json::json!({ "code": code, "reason": reason });
+    let mut event = BytesMut::from(&b"event: close\n"[..]);
+    put_event(&mut event, data.to_string().as_bytes());
+    event.freeze()
+}
+
+/// A comment, which clients skip: keeps the connection in use.
+pub(super) fn ping_comment() -> Bytes {
+    Bytes::from_static(b":\n\n")
+}
+
+/// An event of the type that has no name, behind what `out` has. The payload
+/// must hold no line break: JSON has none outside its strings, and escapes
+/// them inside.
+pub(super) fn put_event(out: &mut impl BufMut, payload: &[u8]) {
+    out.put_slice(b"data: ");
+    out.put_slice(payload);
+    out.put_slice(b"\n\n");
+}
+
 fn frame(opcode: u8, payload: &[u8]) -> Bytes {
     let mut frame = BytesMut::with_capacity(payload.len() + FRAME_HEAD_BYTES_MAX);
     put_frame(&mut frame, opcode, payload);
@@ -81,6 +105,20 @@ mod tests {
         assert_eq!(&pong_frame(b"Hello")[..], b"\x8a\x05Hello");
         assert_eq!(&ping_frame()[..], b"\x89\x00");
         assert_eq!(&close_frame(1000, "bye")[..], b"\x88\x05\x03\xe8bye");
+    }
+
+    #[test]
+    fn events_as_a_stream_holds_them() {
+        let mut out = BytesMut::new();
+        put_event(&mut out, br#"{"re":1,"data":{}}"#);
+        assert_eq!(&out[..], b"data: {\"re\":1,\"data\":{}}\n\n");
+        assert_eq!(&ping_comment()[..], b":\n\n");
+        assert_eq!(
+            &close_event(4000, "a \"slow\"\nreader")[..],
+            b"event: close\ndata: {\"code\":4000,\"reason\":\"a \\\"slow\\\"\\nreader\"}\n\n"
+        );
+        // What goes around a payload is what buffers are sized for.
+        assert!(out.len() - br#"{"re":1,"data":{}}"#.len() <= FRAME_HEAD_BYTES_MAX);
     }
 
     #[test]

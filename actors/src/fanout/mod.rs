@@ -5,6 +5,7 @@
 //! ready frames; behind the ring come pages that the relay fetches once for
 //! all. Nothing here knows the log, sessions or permissions.
 
+mod body;
 mod command;
 mod conversation;
 mod flush;
@@ -22,6 +23,7 @@ mod tests;
 mod timers;
 mod wire;
 
+pub use body::{BodyReader, BodyWriter, CutOff, body};
 pub use command::{Close, Ends, Frames, SocketId, Start, Watch};
 pub use format::{FORMATS, Feed, Format};
 pub use framing::{close_frame, ping_frame, pong_frame, text_frame};

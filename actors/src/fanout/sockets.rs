@@ -10,7 +10,6 @@ use fanfare_protocol::{ConversationId, UserId};
 use super::command::{Close, Line, SocketId, Watch};
 use super::flush::flush;
 use super::format::Feed;
-use super::framing::{close_frame, ping_frame};
 use super::shard::Shard;
 use super::socket::{Closing, Socket};
 use super::wire::Wire;
@@ -234,7 +233,7 @@ impl Shard {
         if !after_queue && socket.blocked_ms.is_some() {
             socket.forget_queue();
         }
-        let frame = close_frame(close.code, &close.reason);
+        let frame = socket.format.close(close);
         let backlog_bytes = &socket.line.backlog_bytes;
         backlog_bytes.fetch_add(frame.len(), Ordering::Relaxed);
         socket.control.push_back(frame);
@@ -278,10 +277,10 @@ impl Shard {
                 let nobody = socket.user.is_none();
                 let hello = nobody.then_some(socket.opened_ms + limits.hello_ms_max);
                 let ping_ms = socket.pinged_ms + limits.heartbeat_ms.max(1);
-                let silent_ms = heard_ms + 2 * limits.heartbeat_ms;
-                let others = [blocked, hello, socket.expires_ms, socket.beside_ms];
-                let others = others.into_iter().flatten();
-                others.fold(ping_ms.min(silent_ms), u64::min)
+                let answers = socket.format.answers_pings();
+                let silent = answers.then_some(heard_ms + 2 * limits.heartbeat_ms);
+                let others = [blocked, hello, silent, socket.expires_ms, socket.beside_ms];
+                others.into_iter().flatten().fold(ping_ms, u64::min)
             }
         };
         // One that is set already and comes earlier sets this one again.
@@ -334,7 +333,7 @@ impl Shard {
             Due::Close(1008, "no session:hello in time")
         } else if socket.expires_ms.is_some_and(|at| now_ms >= at) {
             Due::Close(4200, "token expired")
-        } else if late(heard_ms, 2 * limits.heartbeat_ms) {
+        } else if socket.format.answers_pings() && late(heard_ms, 2 * limits.heartbeat_ms) {
             Due::Close(4001, "idle")
         } else if late(socket.pinged_ms, limits.heartbeat_ms) {
             socket.pinged_ms = now_ms;
@@ -345,7 +344,10 @@ impl Shard {
         match due {
             Due::Nothing if rode_long => self.queue(key, false),
             Due::Nothing => {}
-            Due::Ping => self.control_own(key, ping_frame()),
+            Due::Ping => {
+                let ping = socket.format.ping();
+                self.control_own(key, ping);
+            }
             Due::Close(code, reason) => self.close(key, &Close::new(code, reason), false),
             Due::Remove => return self.remove(key),
         }

@@ -10,8 +10,8 @@ use fanfare_engine::port::{Order, RowRange, StoreError};
 use fanfare_engine::room::Published;
 use fanfare_engine::row::LogRow;
 use fanfare_engine::view::{self, ends_of, event_of};
-use fanfare_protocol::ConversationId;
 use fanfare_protocol::limits::{PAGE_RETRY_MS, RUN_BYTES_MAX, SCAN_ROWS};
+use fanfare_protocol::{Codec, ConversationId};
 use ractor::ActorRef;
 use smallvec::SmallVec;
 
@@ -167,8 +167,8 @@ impl State {
         }
     }
 
-    /// Encodes entries once for each format in use and gives them to every
-    /// shard that has readers.
+    /// Encodes entries once for each codec in use, frames them once for each
+    /// format, and gives them to every shard that has readers.
     pub(super) fn hand_on(
         &mut self,
         conversation: ConversationId,
@@ -181,10 +181,17 @@ impl State {
         let ends = what_ends(entries);
         row.head = Some(newest);
         row.generation += u32::from(ends.as_ref().is_some_and(|it| !it.evicted.is_empty()));
-        let ready: SmallVec<[_; FORMATS.len()]> = row
-            .formats()
-            .map(|format| (format, ready(format, entries, RUN_BYTES_MAX)))
-            .collect();
+        let mut encoded: SmallVec<[(Codec, Vec<Bytes>); FORMATS.len()]> = SmallVec::new();
+        let mut ready: SmallVec<[(Format, Vec<Arc<Run>>); FORMATS.len()]> = SmallVec::new();
+        for format in row.formats() {
+            let codec = format.codec();
+            if encoded.iter().all(|(known, _)| *known != codec) {
+                encoded.push((codec, payloads(codec, entries)));
+            }
+            let payloads = encoded.iter().find(|(known, _)| *known == codec);
+            let payloads = payloads.map_or(&[][..], |(_, payloads)| payloads);
+            ready.push((format, framed(format, entries, payloads, RUN_BYTES_MAX)));
+        }
         for (shard, format) in self.readers(conversation) {
             let runs = ready.iter().find(|(known, _)| *known == format);
             for run in runs.iter().flat_map(|(_, runs)| runs) {
@@ -228,17 +235,30 @@ pub(super) fn ready(
     entries: &[(&LogRow, &Entry)],
     bytes_max: usize,
 ) -> Vec<Arc<Run>> {
+    let payloads = payloads(format.codec(), entries);
+    framed(format, entries, &payloads, bytes_max)
+}
+
+/// The same, of payloads that are encoded already.
+fn framed(
+    format: Format,
+    entries: &[(&LogRow, &Entry)],
+    payloads: &[Bytes],
+    bytes_max: usize,
+) -> Vec<Arc<Run>> {
     let first_seq = entries.first().map_or(0, |(row, _)| row.seq);
     let mut runs = RunBuilder::new(format, first_seq, bytes_max);
-    for (row, entry) in entries {
-        runs.push(&payload(format, row, entry));
-    }
+    payloads.iter().for_each(|payload| runs.push(payload));
     runs.finish().into_iter().map(Arc::new).collect()
 }
 
-fn payload(format: Format, row: &LogRow, entry: &Entry) -> Bytes {
+fn payloads(codec: Codec, entries: &[(&LogRow, &Entry)]) -> Vec<Bytes> {
+    let payload = |(row, entry): &(&LogRow, &Entry)| payload(codec, row, entry);
+    entries.iter().map(payload).collect()
+}
+
+fn payload(codec: Codec, row: &LogRow, entry: &Entry) -> Bytes {
     let event = event_of(row, entry);
-    let codec = format.codec();
     let encoded = codec.event(row.conversation, row.epoch, row.seq, &event);
     encoded.unwrap_or_else(|error| {
         // An event is plain data; the place must be kept all the same.

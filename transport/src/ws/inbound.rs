@@ -45,6 +45,7 @@ impl Inbound for Connection {
             (Format::MsgPack, _) => {
                 return Err(Close::new(1003, "this subprotocol speaks bytes"));
             }
+            (Format::EventStream, _) => return Err(Close::new(1003, "nothing is read here")),
         };
         let decoded = ClientFrame::decode(self.socket.format().codec(), &bytes);
         let permit = self.permit(bytes.len()).await;
