@@ -1,15 +1,16 @@
 //! A real day of a busy help channel, played by its own people.
 //!
-//! Every nick is an account with a socket; Node (in JSON and in MessagePack),
-//! Python and a reader that loses its connection all the time listen. First each line
-//! is sent after the one before was acknowledged: everybody has the file, once, in order. Then all send at once:
-//! everybody has one and the same order, each author's lines in theirs.
+//! Every nick is an account with a socket; Node (in JSON and in MessagePack), Python
+//! (by WebSocket and by event streams) and readers that lose their connections all the
+//! time listen. First each line is sent after the one before was acknowledged: everybody
+//! has the file, once, in order. Then all send at once: everybody has one and the same
+//! order, each author's lines in theirs.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use crate::harness::listener::{Language, Listener};
-use crate::harness::{Options, heavy, new_key};
+use crate::harness::{Account, Options, heavy, new_key};
 use crate::history::{History, Reader};
 use crate::irc::plan::{Act, Plan};
 use crate::irc::{Census, day};
@@ -51,7 +52,7 @@ async fn replay(name: &str) {
     let options = Options::new()
         .limit("membership_gather_ms", GATHER_MS)
         .limit("resume_entries_max", RESUME_ENTRIES);
-    let stage = Stage::set(options, &plan, 5).await;
+    let stage = Stage::set(options, &plan, 7).await;
     println!("  set in {:?}", started.elapsed());
     one_after_the_other(&stage, &plan).await;
     all_at_once(&stage, &plan).await;
@@ -160,6 +161,8 @@ struct Audience {
     node: Listener,
     msgpack: Listener,
     python: Listener,
+    events: Listener,
+    broken_events: Listener,
     /// Loses its connection every [`SHAKY_EVERY`].
     shaky: Returning,
     /// Never does.
@@ -181,13 +184,19 @@ impl Audience {
                 .unwrap();
         }
         let address = stage.server.address();
-        let [node, msgpack, python, shaky, steady] = &stage.guests[..] else {
-            panic!("five guests")
+        let [node, msgpack, python, events, broken, shaky, steady] = &stage.guests[..] else {
+            panic!("seven guests")
+        };
+        let listener = |language, guest: &Account| {
+            let token = guest.access.clone();
+            async move { Listener::start(language, address, &token).await }
         };
         Self {
-            node: Listener::start(Language::Node, address, &node.access).await,
-            msgpack: Listener::start(Language::NodeMsgPack, address, &msgpack.access).await,
-            python: Listener::start(Language::Python, address, &python.access).await,
+            node: listener(Language::Node, node).await,
+            msgpack: listener(Language::NodeMsgPack, msgpack).await,
+            python: listener(Language::Python, python).await,
+            events: listener(Language::PythonEvents, events).await,
+            broken_events: listener(Language::PythonBrokenEvents, broken).await,
             shaky: Returning::start("shaky", address, shaky, &channel, Some(SHAKY_EVERY)).await,
             steady: Returning::start("steady", address, steady, &channel, None).await,
             channel,
@@ -202,26 +211,27 @@ impl Audience {
     ) -> (Vec<Reader>, Vec<serde_json::Value>) {
         let channel = &self.channel;
         let head = settled_head(&stage.owner, channel).await;
-        self.node.reaches(channel, head).await;
-        self.msgpack.reaches(channel, head).await;
-        self.python.reaches(channel, head).await;
+        let foreign = [
+            ("node", &self.node),
+            ("node, MessagePack", &self.msgpack),
+            ("python", &self.python),
+            ("python, events", &self.events),
+            ("python, broken events", &self.broken_events),
+        ];
+        for (_, listener) in foreign {
+            listener.reaches(channel, head).await;
+        }
         let within = Duration::from_secs(20);
         self.shaky.reaches(head, within).await;
         self.steady.reaches(head, within).await;
-        let foreign = |name: &str, listener: &Listener| Reader {
-            name: name.into(),
-            user: String::new(),
-            conversation: channel.clone(),
-            entries: entries_of_frames(&listener.log(channel)),
-        };
-        let readers = vec![
-            self.steady.reader(),
-            self.shaky.reader(),
-            foreign("node", &self.node),
-            foreign("node, MessagePack", &self.msgpack),
-            foreign("python", &self.python),
-        ];
-        for listener in [&self.node, &self.msgpack, &self.python] {
+        let mut readers = vec![self.steady.reader(), self.shaky.reader()];
+        for (name, listener) in foreign {
+            readers.push(Reader {
+                name: name.into(),
+                user: String::new(),
+                conversation: channel.clone(),
+                entries: entries_of_frames(&listener.log(channel)),
+            });
             assert!(
                 !listener.errors().contains("a gap"),
                 "{}",

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::conversation::Role;
+use crate::frame::HelloReply;
 use crate::user::User;
 
 /// `POST /auth/register`.
@@ -60,6 +61,20 @@ pub struct Ticket {
     pub ticket: String,
     /// Its life in seconds.
     pub expires_in_s: u64,
+}
+
+/// The answer to `POST /session`: a session whose frames go down an event stream.
+#[derive(Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EventSessionBegun {
+    /// What the session is called in paths; hello's `session` names the log-in.
+    pub id: String,
+    /// Opens the stream, once.
+    #[serde(flatten)]
+    pub ticket: Ticket,
+    /// The reply to hello.
+    #[serde(flatten)]
+    pub hello: HelloReply,
 }
 
 /// `PATCH /users/me`; absent fields stay.

@@ -1,5 +1,6 @@
 //! Listeners that are not ours: Node with `ws`, in JSON and in MessagePack, Python with
-//! `websockets`. Each writes every frame it receives as one line of a file; this reads it.
+//! `websockets` and without WebSocket. Each writes every frame it receives as one line of
+//! a file; this reads it.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -19,6 +20,10 @@ pub enum Language {
     /// The same in MessagePack.
     NodeMsgPack,
     Python,
+    /// By an event stream.
+    PythonEvents,
+    /// The same, leaving its stream and coming back all the time.
+    PythonBrokenEvents,
 }
 
 /// A child process that says hello, listens, and comes back from its cursors when its
@@ -36,7 +41,7 @@ impl Listener {
         let errors = File::create(folder.path().join("stderr")).unwrap();
         let mut command = command(language);
         let child = command
-            .env("FANFARE_URL", format!("ws://{address}/ws"))
+            .env("FANFARE_URL", url(language, address))
             .env("FANFARE_TOKEN", token)
             .env("FANFARE_OUT", folder.path().join("frames"))
             .stdin(Stdio::piped())
@@ -117,6 +122,13 @@ impl Drop for Listener {
     }
 }
 
+fn url(language: Language, address: SocketAddr) -> String {
+    match language {
+        Language::Node | Language::NodeMsgPack | Language::Python => format!("ws://{address}/ws"),
+        Language::PythonEvents | Language::PythonBrokenEvents => format!("http://{address}"),
+    }
+}
+
 fn command(language: Language) -> Command {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let given = |variable: &str, fallback: &str| {
@@ -143,7 +155,7 @@ fn command(language: Language) -> Command {
             }
             command
         }
-        Language::Python => {
+        Language::Python | Language::PythonEvents | Language::PythonBrokenEvents => {
             let python = given("FANFARE_PYTHON", ".venv/bin/python");
             assert!(
                 python.exists(),
@@ -151,7 +163,14 @@ fn command(language: Language) -> Command {
                 python.display()
             );
             let mut command = Command::new(python);
-            command.arg(root.join("tests/python/listener.py"));
+            let file = match language {
+                Language::Python => "tests/python/listener.py",
+                _ => "tests/python/events.py",
+            };
+            command.arg(root.join(file));
+            if language == Language::PythonBrokenEvents {
+                command.env("FANFARE_BREAK_AFTER", "100");
+            }
             command
         }
     }

@@ -8,6 +8,7 @@
 use std::time::{Duration, Instant};
 
 pub mod account;
+pub mod events;
 pub mod inbox;
 pub mod listener;
 pub mod process;

@@ -3,6 +3,7 @@
 mod accounts;
 mod conversations;
 mod doctor;
+mod events;
 mod history_pages;
 mod keys;
 mod marks;

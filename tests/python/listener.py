@@ -66,9 +66,9 @@ class Listener:
             self.cursors[conversation] = (frame["epoch"], frame["seq"])
 
 
-async def main() -> None:
+async def main(kind: type[Listener]) -> None:
     environment = os.environ
-    listener = Listener(
+    listener = kind(
         environment["FANFARE_URL"], environment["FANFARE_TOKEN"], environment["FANFARE_OUT"]
     )
     listening = asyncio.create_task(listener.run())
@@ -79,4 +79,5 @@ async def main() -> None:
     os._exit(0)
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(main(Listener))

@@ -4,10 +4,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use fanfare_protocol::frame::{ClientFrame, FrameId};
+use fanfare_protocol::frame::{ClientFrame, FrameId, Hello, HelloReply};
 use fanfare_protocol::{Code, ConversationId, Refusal};
 use ractor::ActorRef;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::Gateway;
 use crate::account::Identity;
@@ -135,6 +135,17 @@ impl Connection {
             _session: session,
             _node: node,
         })
+    }
+
+    /// Says hello in the client's name, once and before any frame.
+    ///
+    /// # Errors
+    /// What the session refuses; `unavailable` when it ended meanwhile.
+    pub(super) async fn hello(&self, hello: Hello, permit: Permit) -> Result<HelloReply, Refusal> {
+        let (answer, answered) = oneshot::channel();
+        self.tell(SessionMessage::Hello(Box::new(hello), permit, answer));
+        let ended = |_| Err(Refusal::unavailable("the session ended"));
+        answered.await.unwrap_or_else(ended)
     }
 
     /// Hands a frame to the session.

@@ -2,10 +2,12 @@
 //! rules and on the same path.
 //!
 //! `submit` sends commands to rooms, `create` begins conversations, `query`
-//! reads, `subscribe` places cursors, `connect` takes sockets in.
+//! reads, `subscribe` places cursors, `connect` takes sockets in, and
+//! `event_sessions` those who have none.
 
 mod connect;
 mod create;
+mod event_sessions;
 mod history;
 mod mark;
 mod query;
@@ -30,6 +32,8 @@ use crate::sessions::Sessions;
 
 pub use connect::{Connection, Permit};
 pub use create::CreatedConversation;
+use event_sessions::EventSessions;
+pub use event_sessions::{EventSession, EventStream};
 pub use history::{History, Page};
 pub use query::{Listed, ParticipantPage};
 pub use submit::Draft;
@@ -71,6 +75,7 @@ pub struct GatewayParts {
 pub struct Gateway {
     pub(crate) parts: GatewayParts,
     pub(crate) node_permits: Arc<Semaphore>,
+    event_sessions: Arc<EventSessions>,
 }
 
 impl Gateway {
@@ -79,8 +84,9 @@ impl Gateway {
         let permits = parts.limits.inbound_permits_node_bytes / 1024;
         let permits = permits.min(Semaphore::MAX_PERMITS);
         Self {
-            parts,
+            event_sessions: Arc::new(EventSessions::new(&parts.limits)),
             node_permits: Arc::new(Semaphore::new(permits)),
+            parts,
         }
     }
 

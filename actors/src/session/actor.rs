@@ -9,14 +9,16 @@ use std::sync::Arc;
 
 use fanfare_engine::room::Submission;
 use fanfare_protocol::cursor::{Cursor, CursorWish};
-use fanfare_protocol::frame::{ClientBody, ClientFrame, FrameId};
+use fanfare_protocol::frame::{ClientBody, ClientFrame, FrameId, Hello, HelloReply};
 use fanfare_protocol::limits::FRAME_STRIKES_MAX;
 use fanfare_protocol::reply::{Reply, SessionInfo};
 use fanfare_protocol::signal::Signal;
 use fanfare_protocol::user::User;
 use fanfare_protocol::{Code, ConversationId, Refusal, Timestamp};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::oneshot;
 
+use super::hello::Asker;
 use super::lane::Lane;
 use super::places::{Job, Outcome};
 use crate::account::Identity;
@@ -43,6 +45,13 @@ pub struct SessionArguments {
 pub enum SessionMessage {
     /// A frame came in.
     Frame(Box<ClientFrame>, Permit),
+    /// Hello, before any frame, from whoever began the session in the
+    /// client's name.
+    Hello(
+        Box<Hello>,
+        Permit,
+        oneshot::Sender<Result<HelloReply, Refusal>>,
+    ),
     /// Hello is answered: who it is and what it is subscribed to.
     Welcomed(Box<Result<Welcome, Refusal>>),
     /// What a command names was looked up.
@@ -139,6 +148,9 @@ impl Actor for Session {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             SessionMessage::Frame(frame, permit) => state.frame(&myself, *frame, permit),
+            SessionMessage::Hello(hello, permit, caller) => {
+                state.hello(&myself, Asker::Caller(caller), *hello, permit);
+            }
             SessionMessage::Welcomed(welcome) => state.welcomed(&myself, *welcome),
             SessionMessage::Prepared(conversation, number, result) => {
                 state.prepared(&myself, conversation, number, *result);
@@ -187,7 +199,9 @@ impl State {
                     permit,
                 ));
             }
-            (Phase::New, ClientBody::Hello(hello)) => self.hello(myself, id, hello, permit),
+            (Phase::New, ClientBody::Hello(hello)) => {
+                self.hello(myself, Asker::Frame(id), hello, permit);
+            }
             (Phase::New, _) => {
                 let refusal = Refusal::new(Code::Unauthenticated, "say session:hello first");
                 self.refuse(id, key, refusal);

@@ -8,32 +8,66 @@ use fanfare_engine::check;
 use fanfare_protocol::cursor::{CursorWish, Gone, GoneReason, Placed};
 use fanfare_protocol::frame::{FrameId, Hello, HelloLimits, HelloReply};
 use fanfare_protocol::reply::Reply;
+use fanfare_protocol::user::User;
 use fanfare_protocol::{Code, ConversationId, Refusal};
 use ractor::ActorRef;
+use tokio::sync::oneshot;
 
 use super::actor::{Phase, SessionMessage, State, Welcome, refuse};
 use crate::account::Identity;
 use crate::fanout::{Close, SocketHandle};
 use crate::frames;
-use crate::gateway::{Gateway, Permit};
+use crate::gateway::{Gateway, Permit, Placement};
 use crate::sessions::Present;
+
+/// Whom hello is answered to.
+pub(super) enum Asker {
+    /// A frame, if it asked for an answer.
+    Frame(Option<FrameId>),
+    /// Whoever began the session in the client's name.
+    Caller(oneshot::Sender<Result<HelloReply, Refusal>>),
+}
+
+impl Asker {
+    /// Tells a caller at once; gives the frame for a frame.
+    fn welcome(self, socket: &SocketHandle, reply: HelloReply) -> Option<bytes::Bytes> {
+        match self {
+            Self::Frame(id) => {
+                let reply = Reply::Hello(Box::new(reply));
+                frames::reply(socket.format(), &id?, &Ok(&reply))
+            }
+            Self::Caller(caller) => {
+                // One that went away ends the session.
+                let _ = caller.send(Ok(reply));
+                None
+            }
+        }
+    }
+
+    fn refuse(self, socket: &SocketHandle, refusal: Refusal) {
+        match self {
+            Self::Frame(id) => refuse(socket, id, None, refusal),
+            Self::Caller(caller) => drop(caller.send(Err(refusal))),
+        }
+    }
+}
 
 impl State {
     pub(super) fn hello(
         &mut self,
         myself: &ActorRef<SessionMessage>,
-        id: Option<FrameId>,
+        asker: Asker,
         hello: Hello,
         permit: Permit,
     ) {
         let identity = match self.identity_of(&hello) {
             Ok(identity) => identity,
-            Err(refusal) => return self.refuse(id, None, refusal),
+            Err(refusal) => return asker.refuse(&self.socket, refusal),
         };
         if let Err(refusal) =
             check::cursor_count("cursors", hello.cursors.len(), self.gateway.limits())
         {
-            return self.refuse(id, None, refusal);
+            return asker.refuse(&self.socket, refusal);
         }
         self.phase = Phase::Greeting(VecDeque::new());
         let greeting = Greeting {
@@ -42,11 +76,10 @@ impl State {
             session: myself.clone(),
             identity,
             end_ms: self.end_ms(&identity),
-            id,
         };
         tokio::spawn(async move {
             let session = greeting.session.clone();
-            let welcome = greeting.greet(hello).await;
+            let welcome = greeting.greet(hello, asker).await;
             // A session that ended needs it no more.
             let _ = session.cast(SessionMessage::Welcomed(Box::new(welcome)));
             drop(permit);
@@ -102,7 +135,6 @@ struct Greeting {
     session: ActorRef<SessionMessage>,
     identity: Identity,
     end_ms: u64,
-    id: Option<FrameId>,
 }
 
 /// What hello subscribes.
@@ -114,62 +146,61 @@ struct Wished {
 }
 
 impl Greeting {
-    async fn greet(self, hello: Hello) -> Result<Welcome, Refusal> {
-        let identity = self.identity;
-        let user = match self.gateway.accounts().check_session(&identity).await {
-            Ok(user) => user,
-            Err(refusal) => return Err(self.turn_away(refusal)),
+    async fn greet(self, hello: Hello, asker: Asker) -> Result<Welcome, Refusal> {
+        let (welcome, placement) = match self.place(&hello).await {
+            Ok(welcome) => welcome,
+            Err(refusal) => {
+                asker.refuse(&self.socket, refusal.clone());
+                return Err(refusal);
+            }
         };
+        let subscribed: Vec<ConversationId> = placement
+            .from
+            .iter()
+            .map(|start| start.conversation)
+            .collect();
+        let reply = self.reply(welcome.user.clone(), placement.placed);
+        // A session that ended needs it no more.
+        let _ = self.session.cast(SessionMessage::Subscribed(subscribed));
+        let frame = asker.welcome(&self.socket, reply);
+        self.socket.release(frame, placement.from);
+        Ok(welcome)
+    }
+
+    /// Registers, identifies, places.
+    async fn place(&self, hello: &Hello) -> Result<(Welcome, Placement), Refusal> {
+        let identity = self.identity;
+        let user = self.gateway.accounts().check_session(&identity).await?;
         let present = Present {
             session: identity.session,
             socket: self.socket.clone(),
             actor: self.session.clone(),
         };
-        let registered = match self.gateway.parts.sessions.add(identity.user, present) {
-            Ok(registered) => registered,
-            Err(refusal) => return Err(self.turn_away(refusal)),
-        };
+        let registered = self.gateway.parts.sessions.add(identity.user, present)?;
         // Whoever revoked it before it was registered did not find it.
         if self.gateway.accounts().is_revoked(identity.session) {
             self.socket.close(Close::new(4201, "revoked"));
             return Err(Refusal::new(Code::Unauthenticated, "logged out"));
         }
         self.socket.identify(identity.user, self.end_ms);
-        let wished = match self.wishes(&hello).await {
-            Ok(wished) => wished,
-            Err(refusal) => return Err(self.turn_away(refusal)),
-        };
         let Wished {
             wishes,
             too_many,
             member_of,
-        } = wished;
+        } = self.wishes(hello).await?;
         let mut placement = self
             .gateway
             .place(identity.user, &self.socket, wishes.clone(), &member_of)
             .await;
         placement.placed.gone.extend(too_many);
-        let subscribed: Vec<ConversationId> = placement
-            .from
-            .iter()
-            .map(|start| start.conversation)
-            .collect();
         let later = later_of(&placement.placed, &wishes);
-        let reply = self.reply(user.clone(), placement.placed);
-        // A session that ended needs it no more.
-        let _ = self.session.cast(SessionMessage::Subscribed(subscribed));
-        self.socket.release(reply, placement.from);
-        Ok(Welcome {
+        let welcome = Welcome {
             identity,
             user,
             later,
             registered,
-        })
-    }
-
-    fn turn_away(&self, refusal: Refusal) -> Refusal {
-        refuse(&self.socket, self.id.clone(), None, refusal.clone());
-        refusal
+        };
+        Ok((welcome, placement))
     }
 
     /// The client's cursors, then its most recently active conversations, as
@@ -203,7 +234,7 @@ impl Greeting {
         })
     }
 
-    fn reply(&self, user: fanfare_protocol::user::User, placed: Placed) -> Option<bytes::Bytes> {
+    fn reply(&self, user: User, placed: Placed) -> HelloReply {
         let limits = self.gateway.limits();
         let reply = HelloReply {
             session: self.identity.session,
@@ -222,9 +253,7 @@ impl Greeting {
             gone: Vec::new(),
             later: Vec::new(),
         };
-        let reply = Reply::Hello(Box::new(reply.place(placed)));
-        let id = self.id.as_ref()?;
-        frames::reply(self.socket.format(), id, &Ok(&reply))
+        reply.place(placed)
     }
 }
 

@@ -128,6 +128,16 @@ impl Data<'_> {
     }
 }
 
+impl Hello {
+    /// Decodes hello's data where it comes without a frame around it.
+    ///
+    /// # Errors
+    /// As in a frame.
+    pub fn decode(codec: Codec, bytes: &[u8]) -> Result<Self, Refusal> {
+        hello(Data { codec, bytes })
+    }
+}
+
 fn body(kind: &str, data: Data<'_>) -> Result<ClientBody, Refusal> {
     Ok(match kind {
         "session:hello" => ClientBody::Hello(hello(data)?),

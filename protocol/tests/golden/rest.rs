@@ -3,9 +3,10 @@
 use fanfare_protocol::command::{
     AddParticipants, Command, CreateConversation, SendMessage, UpdateConversation,
 };
+use fanfare_protocol::frame::{HelloLimits, HelloReply};
 use fanfare_protocol::rest::{
-    Answer, Login, Meta, NewReaction, NewRole, NewText, ReadUpTo, RefreshToken, Register, Ticket,
-    Tokens, UpdateMe,
+    Answer, EventSessionBegun, Login, Meta, NewReaction, NewRole, NewText, ReadUpTo, RefreshToken,
+    Register, Ticket, Tokens, UpdateMe,
 };
 use serde::de::DeserializeOwned;
 
@@ -82,6 +83,38 @@ fn accounts_in(codec: Codec) {
             meta: None,
         },
         r#"{"data":{"ticket":"t","expiresInS":30}}"#,
+    );
+}
+
+#[test]
+fn event_sessions() {
+    let begun = EventSessionBegun {
+        id: "i".into(),
+        ticket: Ticket {
+            ticket: "t".into(),
+            expires_in_s: 30,
+        },
+        hello: HelloReply {
+            session: session(),
+            user: alice(),
+            minor: 0,
+            heartbeat_s: 20,
+            limits: HelloLimits {
+                frame_bytes_max: 1,
+                message_text_bytes_max: 2,
+                subscriptions_max: 3,
+                cursors_max: 4,
+                delivered_members_max: 5,
+            },
+            subscribed: vec![cursor()],
+            resync: Vec::new(),
+            gone: Vec::new(),
+            later: Vec::new(),
+        },
+    };
+    holds(
+        &begun,
+        r#"{"id":"i","ticket":"t","expiresInS":30,"session":"$SESSION","user":$ALICE_USER,"minor":0,"heartbeatS":20,"limits":{"frameBytesMax":1,"messageTextBytesMax":2,"subscriptionsMax":3,"cursorsMax":4,"deliveredMembersMax":5},"subscribed":[{"conversation":"$ROOM","epoch":3,"seq":41}],"resync":[],"gone":[],"later":[]}"#,
     );
 }
 

@@ -2,10 +2,13 @@
 //! for, which only [`sent`] knows.
 
 use bytes::Bytes;
+use fanfare_actors::gateway::EventStream;
 use fanfare_protocol::codec::Failed;
 use fanfare_protocol::rest::{Answer, Meta};
 use fanfare_protocol::{Codec, Refusal};
+use futures_util::StreamExt as _;
 use serde::Serialize;
+use warp::Reply as _;
 use warp::http::header::{
     CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
     X_CONTENT_TYPE_OPTIONS,
@@ -13,6 +16,7 @@ use warp::http::header::{
 use warp::http::{Response, StatusCode};
 
 use super::{Answered, media};
+use crate::accept::ConnectionGuard;
 
 /// What an answer says.
 #[derive(Default)]
@@ -24,6 +28,8 @@ pub(crate) enum Content {
     Text(String),
     /// A shape, not yet encoded.
     Shape(Box<dyn Fn(Codec) -> Result<Bytes, Failed> + Send>),
+    /// What has no end yet.
+    Events(Box<EventStream>, ConnectionGuard),
 }
 
 /// 200 with a body.
@@ -42,6 +48,24 @@ pub(super) fn created<T: Serialize + Send + 'static>(
         StatusCode::CREATED
     };
     Ok(with(status, data, None))
+}
+
+/// 202: taken in; what becomes of it is told elsewhere.
+pub(super) fn accepted() -> Result<Answered, Refusal> {
+    #[derive(Serialize)]
+    struct Nothing {}
+    Ok(with(StatusCode::ACCEPTED, Nothing {}, None))
+}
+
+/// An event stream. The connection counts as its client's until it ends.
+pub(super) fn events(events: EventStream, guard: ConnectionGuard) -> Answered {
+    let mut answer = answer(StatusCode::OK, Content::Events(Box::new(events), guard));
+    let headers = answer.headers_mut();
+    let kind = HeaderValue::from_static("text/event-stream");
+    headers.insert(CONTENT_TYPE, kind);
+    // What nginx and others understand as: do not gather.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    answer
 }
 
 /// A page of a list.
@@ -93,11 +117,21 @@ pub(super) fn text(body: String) -> Answered {
 }
 
 /// The answer in bytes.
-pub(super) fn sent(answer: Answered, codec: Codec) -> Response<Bytes> {
+pub(super) fn sent(answer: Answered, codec: Codec) -> warp::reply::Response {
     let (mut head, content) = answer.into_parts();
     let body = match content {
         Content::Empty => Bytes::new(),
         Content::Text(text) => text.into(),
+        Content::Events(events, guard) => {
+            let held = events.map(move |part| {
+                let _held = &guard;
+                part
+            });
+            let mut answer = warp::reply::stream(held).into_response();
+            *answer.status_mut() = head.status;
+            *answer.headers_mut() = head.headers;
+            return answer;
+        }
         Content::Shape(encode) => {
             let kind = HeaderValue::from_static(media::name(codec));
             head.headers.insert(CONTENT_TYPE, kind);
@@ -111,7 +145,7 @@ pub(super) fn sent(answer: Answered, codec: Codec) -> Response<Bytes> {
             })
         }
     };
-    Response::from_parts(head, body)
+    Response::from_parts(head, body).into_response()
 }
 
 fn with<T: Serialize + Send + 'static>(
@@ -139,11 +173,16 @@ fn answer(status: StatusCode, content: Content) -> Answered {
 #[cfg(test)]
 mod tests {
     use fanfare_protocol::Code;
+    use http_body_util::BodyExt as _;
 
     use super::*;
 
-    #[test]
-    fn a_refusal_has_its_codes_status_and_headers() {
+    async fn body(answer: warp::reply::Response) -> Bytes {
+        answer.into_body().collect().await.unwrap().to_bytes()
+    }
+
+    #[tokio::test]
+    async fn a_refusal_has_its_codes_status_and_headers() {
         let answer = refused(&Refusal::new(Code::RateLimited, "slowly").after_ms(1001));
         assert_eq!(answer.status(), 429);
         assert_eq!(answer.headers()[RETRY_AFTER], "2");
@@ -155,17 +194,19 @@ mod tests {
         let answer = sent(answer, Codec::Json);
         assert_eq!(answer.headers()[CONTENT_TYPE], "application/json");
         let start = br#"{"error":{"code":"token_expired""#;
-        assert!(answer.body().starts_with(start), "{:?}", answer.body());
+        let body = body(answer).await;
+        assert!(body.starts_with(start), "{body:?}");
     }
 
-    #[test]
-    fn an_answer_comes_in_the_codec_that_was_asked_for() {
+    #[tokio::test]
+    async fn an_answer_comes_in_the_codec_that_was_asked_for() {
         let answer = sent(with(StatusCode::OK, true, None), Codec::MessagePack);
         assert_eq!(answer.headers()[CONTENT_TYPE], "application/msgpack");
-        assert_eq!(&answer.body()[..], b"\x81\xa4data\xc3");
+        assert_eq!(&body(answer).await[..], b"\x81\xa4data\xc3");
         let refused = refused(&Refusal::new(Code::NotFound, "no"));
         let answer = sent(refused, Codec::MessagePack);
         let start = b"\x81\xa5error\x83\xa4code\xa9not_found";
-        assert!(answer.body().starts_with(start), "{:?}", answer.body());
+        let body = body(answer).await;
+        assert!(body.starts_with(start), "{body:?}");
     }
 }

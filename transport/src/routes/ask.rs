@@ -13,7 +13,7 @@ use fanfare_engine::room::Accepted;
 use fanfare_protocol::command::Command;
 use fanfare_protocol::frame::check_key;
 use fanfare_protocol::limits::FIELD_NAME_CHARS_MAX;
-use fanfare_protocol::{Code, ConversationId, Refusal, UserId};
+use fanfare_protocol::{Code, Codec, ConversationId, Refusal, UserId};
 use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _};
 use serde::de::DeserializeOwned;
@@ -93,13 +93,27 @@ pub(super) async fn for_user<F>(asked: Asked, handler: impl FnOnce(Ask, Identity
 where
     F: Future<Output = Result<Answered, Refusal>>,
 {
+    for_user_unread(asked, |asked, caller| async move {
+        handler(asked.whole().await, caller).await
+    })
+    .await
+}
+
+/// The same for a handler that decides when the body is read.
+pub(super) async fn for_user_unread<F>(
+    asked: Asked,
+    handler: impl FnOnce(Asked, Identity) -> F,
+) -> Answered
+where
+    F: Future<Output = Result<Answered, Refusal>>,
+{
     let ask = &asked.ask;
     let caller = ask.admit().and_then(|()| {
         let caller = ask.identity()?;
         ask.check_query().map(|()| caller)
     });
     let result = match caller {
-        Ok(caller) => handler(asked.whole().await, caller).await,
+        Ok(caller) => handler(asked, caller).await,
         Err(refusal) => Err(refusal),
     };
     result.unwrap_or_else(|refusal| refused(&refusal))
@@ -119,8 +133,13 @@ where
 }
 
 impl Asked {
+    /// Where the request goes.
+    pub fn gateway(&self) -> &Gateway {
+        &self.ask.gateway
+    }
+
     /// The request with its body, at most `body_bytes_max`.
-    async fn whole(self) -> Ask {
+    pub async fn whole(self) -> Ask {
         let bytes_max = self.ask.gateway.limits().body_bytes_max;
         let body = collect(self.body, bytes_max).await;
         Ask { body, ..self.ask }
@@ -182,12 +201,18 @@ impl Ask {
 
     /// The body, in the codec that it says it is in.
     pub fn body<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
+        let (codec, body) = self.encoded()?;
+        codec.decode(body)
+    }
+
+    /// The same, not yet decoded.
+    pub fn encoded(&self) -> Result<(Codec, &[u8]), Refusal> {
         let body = self.body.as_ref().map_err(Refusal::clone)?;
         let codec = media::of_body(&self.headers).ok_or_else(|| {
             let reason = "the body must be application/json or application/msgpack";
             Refusal::new(Code::InvalidFrame, reason)
         })?;
-        codec.decode(body)
+        Ok((codec, body))
     }
 
     /// A query parameter that the route knows.

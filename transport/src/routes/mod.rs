@@ -10,6 +10,7 @@ mod health;
 mod media;
 mod messages;
 mod participants;
+mod session;
 pub(crate) mod table;
 mod users;
 mod websocket;
@@ -37,6 +38,8 @@ pub fn routes(parts: TransportParts) -> BoxedFilter<(impl Reply,)> {
         .or(participants::routes(&asks))
         .unify()
         .or(messages::routes(&asks))
+        .unify()
+        .or(session::routes(&asks))
         .unify()
         .boxed();
     let origins = parts.origins.clone();

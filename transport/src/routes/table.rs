@@ -12,7 +12,7 @@ use super::answer::{error, refused};
 
 /// Method and path of every route; a segment that begins with a colon stands
 /// for any.
-pub(crate) const ROUTES: [(&str, &str); 34] = [
+pub(crate) const ROUTES: [(&str, &str); 37] = [
     ("GET", "/livez"),
     ("GET", "/readyz"),
     ("GET", "/metrics"),
@@ -23,6 +23,9 @@ pub(crate) const ROUTES: [(&str, &str); 34] = [
     ("POST", "/api/v1/auth/refresh"),
     ("POST", "/api/v1/auth/logout"),
     ("POST", "/api/v1/auth/ticket"),
+    ("POST", "/api/v1/session"),
+    ("GET", "/api/v1/session/events"),
+    ("POST", "/api/v1/session/:id/frames"),
     ("GET", "/api/v1/users/me"),
     ("PATCH", "/api/v1/users/me"),
     ("GET", "/api/v1/users/:id"),

@@ -23,12 +23,13 @@ const PUBLIC: [(&str, &str); 9] = [
 ];
 
 /// The files with filters.
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     include_str!("../routes/auth.rs"),
     include_str!("../routes/conversations.rs"),
     include_str!("../routes/health.rs"),
     include_str!("../routes/messages.rs"),
     include_str!("../routes/participants.rs"),
+    include_str!("../routes/session.rs"),
     include_str!("../routes/users.rs"),
     include_str!("../routes/websocket.rs"),
 ];
