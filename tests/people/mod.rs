@@ -1,6 +1,7 @@
 //! What people can do, as scripts of Alice and Bob: one file per feature.
 
 mod accounts;
+mod asleep;
 mod conversations;
 mod doctor;
 mod events;

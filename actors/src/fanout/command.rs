@@ -91,6 +91,8 @@ impl Close {
 pub trait Watch: Send + Sync {
     /// A subscription ended with the entry that removed its user.
     fn ended(&self, conversation: ConversationId);
+    /// A ping was sent: one `heartbeat_ms` went by.
+    fn heartbeat(&self) {}
     /// The socket is closed: no more of it.
     fn closed(&self);
 }

@@ -1,24 +1,23 @@
-//! Taking sockets in: a shard for the writing side, a session actor for what
+//! Taking sockets in: a shard for the writing side, a session for what
 //! comes in, permits for what waits.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use fanfare_protocol::frame::{ClientFrame, FrameId, Hello, HelloReply};
-use fanfare_protocol::{Code, ConversationId, Refusal};
-use ractor::ActorRef;
+use fanfare_protocol::{Code, Refusal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::Gateway;
 use crate::account::Identity;
 use crate::fanout::{Format, SocketHandle, Watch, Wire};
-use crate::session::{Session, SessionArguments, SessionMessage};
+use crate::session::{SessionMessage, SessionRef, State};
 
 /// A connection from its reader's side.
 pub struct Connection {
     /// The writing side.
     pub socket: SocketHandle,
-    actor: ActorRef<SessionMessage>,
+    session: SessionRef,
     session_permits: Arc<Semaphore>,
     node_permits: Arc<Semaphore>,
     session_permits_max: usize,
@@ -47,19 +46,6 @@ impl Permit {
     }
 }
 
-struct SessionWatch(ActorRef<SessionMessage>);
-
-impl Watch for SessionWatch {
-    fn ended(&self, conversation: ConversationId) {
-        // A session that ended needs to know no more.
-        let _ = self.0.cast(SessionMessage::Ended(conversation));
-    }
-
-    fn closed(&self) {
-        let _ = self.0.cast(SessionMessage::Closed);
-    }
-}
-
 impl Gateway {
     /// Takes a connection in. `identity` comes from the upgrade's
     /// credentials; without it, hello must bring some.
@@ -74,37 +60,19 @@ impl Gateway {
         identity: Option<Identity>,
     ) -> Result<Connection, Refusal> {
         let parts = &self.parts;
-        let mut actor = None;
-        let supervisors = &parts.supervisors;
+        let mut session = None;
         let socket = parts.fanout.attach(wire, format, |socket| {
-            let at = usize::try_from(socket.id().number()).unwrap_or(0) % supervisors.len().max(1);
-            let arguments = SessionArguments {
-                socket: socket.clone(),
-                gateway: Arc::clone(self),
-                address,
-                identity,
-            };
-            let supervisor = supervisors.get(at)?.clone();
-            let spawned =
-                ractor::ActorRuntime::spawn_linked_instant(None, Session, arguments, supervisor);
-            match spawned {
-                Ok((session, _)) => {
-                    actor = Some(session.clone());
-                    Some(Arc::new(SessionWatch(session)) as Arc<dyn Watch>)
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "session not started");
-                    None
-                }
-            }
+            let state = State::new(socket.clone(), Arc::clone(self), address, identity);
+            let watch = Arc::new(session.insert(SessionRef::new(state)).clone());
+            Some(watch as Arc<dyn Watch>)
         });
-        let (Some(socket), Some(actor)) = (socket, actor) else {
+        let (Some(socket), Some(session)) = (socket, session) else {
             return Err(Refusal::unavailable("the node is shutting down"));
         };
         let session_permits_max = (parts.limits.inbound_permits_session_bytes / 1024).max(1);
         Ok(Connection {
             socket,
-            actor,
+            session,
             session_permits: Arc::new(Semaphore::new(session_permits_max)),
             node_permits: Arc::clone(&self.node_permits),
             session_permits_max,
@@ -171,6 +139,6 @@ impl Connection {
 
     fn tell(&self, message: SessionMessage) {
         // A session that ended has closed its socket: the reader sees that.
-        let _ = self.actor.cast(message);
+        self.session.tell(message);
     }
 }

@@ -1,7 +1,8 @@
 //! Role: one connection: who it is, what it asks, how it ends. Commands are
 //! cast to rooms with a reply handle, so many may be in flight.
-//! Arguments: [`SessionArguments`]. Messages: [`SessionMessage`].
-//! Supervised by [`super::SessionSupervisor`].
+//! Arguments: its state, as it was when it last slept. Messages:
+//! [`SessionMessage`], through its [`SessionRef`] only. Supervised by
+//! [`super::SessionSupervisor`].
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
@@ -15,11 +16,12 @@ use fanfare_protocol::reply::{Reply, SessionInfo};
 use fanfare_protocol::signal::Signal;
 use fanfare_protocol::user::User;
 use fanfare_protocol::{Code, ConversationId, Refusal, Timestamp};
-use ractor::{Actor, ActorProcessingErr, ActorRef};
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
 
 use super::hello::Asker;
 use super::lane::Lane;
+use super::place::SessionRef;
 use super::places::{Job, Outcome};
 use crate::account::Identity;
 use crate::clock;
@@ -28,18 +30,6 @@ use crate::frames;
 use crate::gateway::{Gateway, Permit};
 use crate::reply::Answered;
 use crate::sessions::Registered;
-
-/// What a session starts with.
-pub struct SessionArguments {
-    /// Its writing side.
-    pub socket: SocketHandle,
-    /// Where everything it asks goes.
-    pub gateway: Arc<Gateway>,
-    /// Where it comes from.
-    pub address: IpAddr,
-    /// Who it is, when the upgrade said so.
-    pub identity: Option<Identity>,
-}
 
 /// What a session is told.
 pub enum SessionMessage {
@@ -68,6 +58,8 @@ pub enum SessionMessage {
     Ended(ConversationId),
     /// Repeat what had to wait for an owner.
     Again,
+    /// A heartbeat went by in which it was told nothing.
+    Rest,
     /// The socket is closed.
     Closed,
 }
@@ -81,10 +73,17 @@ pub struct Welcome {
 }
 
 /// The actor.
-pub struct Session;
+pub(super) struct Session(pub SessionRef);
 
-/// State of the actor. Dropping it closes the socket.
-pub struct State {
+/// What the actor has in hand.
+pub(super) struct Awake {
+    /// Handed back when it goes to sleep.
+    state: Option<Box<State>>,
+    handled: u64,
+}
+
+/// A session. Dropping it closes the socket.
+pub(crate) struct State {
     pub(super) socket: SocketHandle,
     pub(super) gateway: Arc<Gateway>,
     pub(super) address: IpAddr,
@@ -114,58 +113,63 @@ pub(super) enum Phase {
 
 impl Actor for Session {
     type Msg = SessionMessage;
-    type State = State;
-    type Arguments = SessionArguments;
+    type State = Awake;
+    type Arguments = Box<State>;
 
     async fn pre_start(
         &self,
         _: ActorRef<SessionMessage>,
-        args: SessionArguments,
-    ) -> Result<State, ActorProcessingErr> {
-        Ok(State {
-            socket: args.socket,
-            gateway: args.gateway,
-            address: args.address,
-            offered: args.identity,
-            phase: Phase::New,
-            connected_at: clock::wall(),
-            subscribed: HashSet::new(),
-            later: HashMap::new(),
-            again: false,
-            returning: HashMap::new(),
-            lanes: HashMap::new(),
-            jobs: VecDeque::new(),
-            placing: false,
-            strikes: 0,
+        state: Box<State>,
+    ) -> Result<Awake, ActorProcessingErr> {
+        metrics::gauge!("fanfare_session_actors").increment(1.0);
+        Ok(Awake {
+            state: Some(state),
+            handled: 0,
         })
     }
 
     async fn handle(
         &self,
-        myself: ActorRef<SessionMessage>,
+        actor: ActorRef<SessionMessage>,
         message: SessionMessage,
-        state: &mut State,
+        awake: &mut Awake,
     ) -> Result<(), ActorProcessingErr> {
+        let myself = &self.0;
+        awake.handled += 1;
+        let Some(state) = &mut awake.state else {
+            return Ok(());
+        };
         match message {
-            SessionMessage::Frame(frame, permit) => state.frame(&myself, *frame, permit),
+            SessionMessage::Frame(frame, permit) => state.frame(myself, *frame, permit),
             SessionMessage::Hello(hello, permit, caller) => {
-                state.hello(&myself, Asker::Caller(caller), *hello, permit);
+                state.hello(myself, Asker::Caller(caller), *hello, permit);
             }
-            SessionMessage::Welcomed(welcome) => state.welcomed(&myself, *welcome),
+            SessionMessage::Welcomed(welcome) => state.welcomed(myself, *welcome),
             SessionMessage::Prepared(conversation, number, result) => {
-                state.prepared(&myself, conversation, number, *result);
+                state.prepared(myself, conversation, number, *result);
             }
             SessionMessage::Answered(conversation, number, answered) => {
-                state.answered(&myself, conversation, number, answered);
+                state.answered(myself, conversation, number, answered);
             }
             SessionMessage::Subscribed(conversations) => state.subscribed.extend(conversations),
-            SessionMessage::Placed(outcome) => state.placed(&myself, outcome),
-            SessionMessage::Added(cursor) => state.enqueue(&myself, Job::Added(cursor)),
-            SessionMessage::Ended(conversation) => state.ended(&myself, conversation),
-            SessionMessage::Again => state.enqueue(&myself, Job::Again),
-            SessionMessage::Closed => myself.stop(None),
+            SessionMessage::Placed(outcome) => state.placed(myself, outcome),
+            SessionMessage::Added(cursor) => state.enqueue(myself, Job::Added(cursor)),
+            SessionMessage::Ended(conversation) => state.ended(myself, conversation),
+            SessionMessage::Again => state.enqueue(myself, Job::Again),
+            SessionMessage::Rest => {
+                if state.rests() && myself.sleep(awake.handled, &mut awake.state) {
+                    actor.stop(None);
+                }
+            }
+            SessionMessage::Closed => actor.stop(None),
         }
         Ok(())
+    }
+}
+
+impl Drop for Awake {
+    fn drop(&mut self) {
+        metrics::gauge!("fanfare_session_actors").decrement(1.0);
     }
 }
 
@@ -177,12 +181,58 @@ impl Drop for State {
 }
 
 impl State {
-    pub(super) fn frame(
-        &mut self,
-        myself: &ActorRef<SessionMessage>,
-        frame: ClientFrame,
-        permit: Permit,
-    ) {
+    /// A connection of which nothing is known yet. `identity` is what the
+    /// upgrade said.
+    pub fn new(
+        socket: SocketHandle,
+        gateway: Arc<Gateway>,
+        address: IpAddr,
+        identity: Option<Identity>,
+    ) -> Self {
+        Self {
+            socket,
+            gateway,
+            address,
+            offered: identity,
+            phase: Phase::New,
+            connected_at: clock::wall(),
+            subscribed: HashSet::new(),
+            later: HashMap::new(),
+            again: false,
+            returning: HashMap::new(),
+            lanes: HashMap::new(),
+            jobs: VecDeque::new(),
+            placing: false,
+            strikes: 0,
+        }
+    }
+
+    /// Whose child its actor is.
+    pub(super) fn supervisor(&self) -> Option<ActorCell> {
+        let supervisors = &self.gateway.parts.supervisors;
+        let number = usize::try_from(self.socket.id().number()).unwrap_or(0);
+        supervisors.get(number % supervisors.len().max(1)).cloned()
+    }
+
+    /// Whether nothing is in flight; gives back the memory it took.
+    fn rests(&mut self) -> bool {
+        let rests = matches!(self.phase, Phase::Ready(_))
+            && self.lanes.is_empty()
+            && self.jobs.is_empty()
+            && !self.placing
+            && !self.again
+            && self.returning.is_empty();
+        if rests {
+            self.lanes = HashMap::new();
+            self.jobs = VecDeque::new();
+            self.later.shrink_to_fit();
+            self.returning = HashMap::new();
+            self.subscribed.shrink_to_fit();
+        }
+        rests
+    }
+
+    pub(super) fn frame(&mut self, myself: &SessionRef, frame: ClientFrame, permit: Permit) {
         let ClientFrame { id, key, body } = frame;
         let body = match body {
             Ok(body) => body,
@@ -222,7 +272,7 @@ impl State {
     )]
     fn asked(
         &mut self,
-        myself: &ActorRef<SessionMessage>,
+        myself: &SessionRef,
         identity: &Identity,
         user: User,
         id: Option<FrameId>,

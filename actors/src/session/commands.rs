@@ -8,10 +8,10 @@ use fanfare_protocol::frame::FrameId;
 use fanfare_protocol::mark::MarkKind;
 use fanfare_protocol::reply::Reply;
 use fanfare_protocol::{ConversationId, Refusal, UserId};
-use ractor::ActorRef;
 
 use super::actor::{Phase, SessionMessage, State, answer, refuse};
 use super::lane::{Answering, Pending};
+use super::place::SessionRef;
 use crate::gateway::{Draft, Permit};
 use crate::reply::{Answered, Reply as ReplyHandle};
 
@@ -22,7 +22,7 @@ impl State {
     )]
     pub(super) fn command(
         &mut self,
-        myself: &ActorRef<SessionMessage>,
+        myself: &SessionRef,
         caller: UserId,
         conversation: ConversationId,
         command: Command,
@@ -56,8 +56,7 @@ impl State {
             let (gateway, session) = (Arc::clone(&self.gateway), myself.clone());
             tokio::spawn(async move {
                 let result = Box::new(gateway.prepare(&draft).await);
-                // A session that ended needs it no more.
-                let _ = session.cast(SessionMessage::Prepared(conversation, number, result));
+                session.tell(SessionMessage::Prepared(conversation, number, result));
             });
         }
         self.send_on(myself, conversation);
@@ -65,7 +64,7 @@ impl State {
 
     pub(super) fn prepared(
         &mut self,
-        myself: &ActorRef<SessionMessage>,
+        myself: &SessionRef,
         conversation: ConversationId,
         number: u64,
         result: Result<Submission, Refusal>,
@@ -81,7 +80,7 @@ impl State {
 
     pub(super) fn answered(
         &mut self,
-        myself: &ActorRef<SessionMessage>,
+        myself: &SessionRef,
         conversation: ConversationId,
         number: u64,
         answered: Answered,
@@ -104,7 +103,7 @@ impl State {
     }
 
     /// Sends what may go now; a lane that is empty is forgotten.
-    fn send_on(&mut self, myself: &ActorRef<SessionMessage>, conversation: ConversationId) {
+    fn send_on(&mut self, myself: &SessionRef, conversation: ConversationId) {
         let Some(lane) = self.lanes.get_mut(&conversation) else {
             return;
         };
@@ -112,8 +111,7 @@ impl State {
         for (number, submission) in ready {
             let session = myself.clone();
             let reply = ReplyHandle::new(move |answered| {
-                // A session that ended needs no answer.
-                let _ = session.cast(SessionMessage::Answered(conversation, number, answered));
+                session.tell(SessionMessage::Answered(conversation, number, answered));
             });
             self.gateway
                 .parts

@@ -10,10 +10,10 @@ use fanfare_protocol::frame::{FrameId, Hello, HelloLimits, HelloReply};
 use fanfare_protocol::reply::Reply;
 use fanfare_protocol::user::User;
 use fanfare_protocol::{Code, ConversationId, Refusal};
-use ractor::ActorRef;
 use tokio::sync::oneshot;
 
 use super::actor::{Phase, SessionMessage, State, Welcome, refuse};
+use super::place::SessionRef;
 use crate::account::Identity;
 use crate::fanout::{Close, SocketHandle};
 use crate::frames;
@@ -55,7 +55,7 @@ impl Asker {
 impl State {
     pub(super) fn hello(
         &mut self,
-        myself: &ActorRef<SessionMessage>,
+        myself: &SessionRef,
         asker: Asker,
         hello: Hello,
         permit: Permit,
@@ -80,8 +80,7 @@ impl State {
         tokio::spawn(async move {
             let session = greeting.session.clone();
             let welcome = greeting.greet(hello, asker).await;
-            // A session that ended needs it no more.
-            let _ = session.cast(SessionMessage::Welcomed(Box::new(welcome)));
+            session.tell(SessionMessage::Welcomed(Box::new(welcome)));
             drop(permit);
         });
     }
@@ -102,11 +101,7 @@ impl State {
         }
     }
 
-    pub(super) fn welcomed(
-        &mut self,
-        myself: &ActorRef<SessionMessage>,
-        welcome: Result<Welcome, Refusal>,
-    ) {
+    pub(super) fn welcomed(&mut self, myself: &SessionRef, welcome: Result<Welcome, Refusal>) {
         let early = match std::mem::replace(&mut self.phase, Phase::New) {
             Phase::Greeting(early) => early,
             Phase::New | Phase::Ready(_) => VecDeque::new(),
@@ -132,7 +127,7 @@ impl State {
 struct Greeting {
     gateway: Arc<Gateway>,
     socket: SocketHandle,
-    session: ActorRef<SessionMessage>,
+    session: SessionRef,
     identity: Identity,
     end_ms: u64,
 }
@@ -160,8 +155,7 @@ impl Greeting {
             .map(|start| start.conversation)
             .collect();
         let reply = self.reply(welcome.user.clone(), placement.placed);
-        // A session that ended needs it no more.
-        let _ = self.session.cast(SessionMessage::Subscribed(subscribed));
+        self.session.tell(SessionMessage::Subscribed(subscribed));
         let frame = asker.welcome(&self.socket, reply);
         self.socket.release(frame, placement.from);
         Ok(welcome)
@@ -174,7 +168,7 @@ impl Greeting {
         let present = Present {
             session: identity.session,
             socket: self.socket.clone(),
-            actor: self.session.clone(),
+            told: self.session.clone(),
         };
         let registered = self.gateway.parts.sessions.add(identity.user, present)?;
         // Whoever revoked it before it was registered did not find it.

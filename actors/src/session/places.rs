@@ -13,10 +13,10 @@ use fanfare_protocol::limits::LATER_MS;
 use fanfare_protocol::reply::Reply;
 use fanfare_protocol::signal::Signal;
 use fanfare_protocol::{ConversationId, UserId};
-use ractor::ActorRef;
 
 use super::actor::{Phase, SessionMessage, State};
 use super::hello::later_of;
+use super::place::SessionRef;
 use crate::fanout::{SocketHandle, Start};
 use crate::frames;
 use crate::gateway::{Gateway, Permit};
@@ -45,7 +45,7 @@ pub struct Outcome {
 impl State {
     pub(super) fn subscribe(
         &mut self,
-        myself: &ActorRef<SessionMessage>,
+        myself: &SessionRef,
         id: Option<FrameId>,
         key: Option<String>,
         field: &str,
@@ -62,12 +62,12 @@ impl State {
     }
 
     /// Jobs are bounded: requests by permits, additions by memberships.
-    pub(super) fn enqueue(&mut self, myself: &ActorRef<SessionMessage>, job: Job) {
+    pub(super) fn enqueue(&mut self, myself: &SessionRef, job: Job) {
         self.jobs.push_back(job);
         self.next_job(myself);
     }
 
-    pub(super) fn next_job(&mut self, myself: &ActorRef<SessionMessage>) {
+    pub(super) fn next_job(&mut self, myself: &SessionRef) {
         while !self.placing {
             let Phase::Ready(who) = &self.phase else {
                 return;
@@ -100,7 +100,7 @@ impl State {
         }
     }
 
-    fn place(&mut self, myself: &ActorRef<SessionMessage>, user: UserId, mut asked: Asked) {
+    fn place(&mut self, myself: &SessionRef, user: UserId, mut asked: Asked) {
         self.placing = true;
         let too_many = self.within_limit(asked.wishes());
         for wish in asked.wishes() {
@@ -115,8 +115,7 @@ impl State {
         let session = myself.clone();
         tokio::spawn(async move {
             let outcome = placing.carry_out(asked, too_many).await;
-            // A session that ended needs it no more.
-            let _ = session.cast(SessionMessage::Placed(outcome));
+            session.tell(SessionMessage::Placed(outcome));
         });
     }
 
@@ -130,7 +129,7 @@ impl State {
         self.answer(id, &Reply::Done {});
     }
 
-    pub(super) fn placed(&mut self, myself: &ActorRef<SessionMessage>, outcome: Outcome) {
+    pub(super) fn placed(&mut self, myself: &SessionRef, outcome: Outcome) {
         self.placing = false;
         self.put_off(myself, outcome.later);
         for conversation in outcome.ended {
@@ -139,11 +138,7 @@ impl State {
         self.next_job(myself);
     }
 
-    pub(super) fn ended(
-        &mut self,
-        myself: &ActorRef<SessionMessage>,
-        conversation: ConversationId,
-    ) {
+    pub(super) fn ended(&mut self, myself: &SessionRef, conversation: ConversationId) {
         self.subscribed.remove(&conversation);
         if let Some(cursor) = self.returning.remove(&conversation) {
             self.enqueue(myself, Job::Added(cursor));
@@ -151,7 +146,7 @@ impl State {
     }
 
     /// What an owner could not say yet is asked again after a while.
-    pub(super) fn put_off(&mut self, myself: &ActorRef<SessionMessage>, later: Vec<CursorWish>) {
+    pub(super) fn put_off(&mut self, myself: &SessionRef, later: Vec<CursorWish>) {
         let wishes = later.into_iter().map(|wish| (wish.conversation, wish));
         self.later.extend(wishes);
         if self.later.is_empty() || self.again {
@@ -161,8 +156,7 @@ impl State {
         let session = myself.clone();
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_millis(LATER_MS)).await;
-            // A session that ended needs it no more.
-            let _ = session.cast(SessionMessage::Again);
+            session.tell(SessionMessage::Again);
         });
     }
 
@@ -209,7 +203,7 @@ impl Asked {
 struct Placing {
     gateway: Arc<Gateway>,
     socket: SocketHandle,
-    session: ActorRef<SessionMessage>,
+    session: SessionRef,
     user: UserId,
 }
 
@@ -296,8 +290,7 @@ impl Placing {
 
     fn release(&self, frame: Option<Bytes>, from: Vec<Start>) {
         let subscribed = from.iter().map(|start| start.conversation).collect();
-        // A session that ended needs it no more.
-        let _ = self.session.cast(SessionMessage::Subscribed(subscribed));
+        self.session.tell(SessionMessage::Subscribed(subscribed));
         self.socket.release(frame, from);
     }
 }

@@ -37,6 +37,8 @@ pub(super) async fn read(
         is_closing: false,
     };
     let messages = reader.decode(&mut early.to_vec());
+    // Even an empty one keeps the buffer of the request.
+    drop(early);
     reader.take(messages).await;
     reader.run().await;
 }

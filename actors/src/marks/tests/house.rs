@@ -30,7 +30,7 @@ use crate::owner::Owner;
 use crate::relays::{RelayParts, Relays};
 use crate::reply::{Answered, Reply};
 use crate::room::{RoomPorts, RoomSupervisor, SupervisorArguments};
-use crate::session::SessionMessage;
+use crate::session::SessionRef;
 use crate::sessions::{Present, Registered, Sessions};
 use crate::unread::{Counted, UnreadHandle, UnreadParts, count};
 
@@ -63,7 +63,6 @@ pub(crate) struct House {
     sessions: Arc<Sessions>,
     fanout: Fanout,
     relays: Relays,
-    listener: ActorRef<SessionMessage>,
 }
 
 /// One device's end of a socket.
@@ -114,22 +113,8 @@ impl Actor for Root {
     }
 }
 
-/// A session that ignores what it is told.
+/// Nobody who hears of a socket.
 struct Deaf;
-
-impl Actor for Deaf {
-    type Msg = SessionMessage;
-    type State = ();
-    type Arguments = ();
-
-    async fn pre_start(
-        &self,
-        _: ActorRef<SessionMessage>,
-        (): (),
-    ) -> Result<(), ActorProcessingErr> {
-        Ok(())
-    }
-}
 
 impl Watch for Deaf {
     fn ended(&self, _: ConversationId) {}
@@ -189,7 +174,6 @@ impl House {
             sessions,
             fanout,
             relays,
-            listener: deaf().await,
             directory,
         };
         house.open(parent, members).await;
@@ -348,7 +332,7 @@ impl House {
         let present = Present {
             session: SessionId::from_bytes([n; 16]),
             socket: socket.clone(),
-            actor: self.listener.clone(),
+            told: SessionRef::over(),
         };
         let heard = Arc::default();
         tokio::spawn(listen(client, Arc::clone(&heard)));
@@ -405,10 +389,6 @@ impl Device {
         let newest = || self.updates().last().map(|it| (it.0, it.1));
         until(&what, || newest() == Some((unread, mentions))).await;
     }
-}
-
-async fn deaf() -> ActorRef<SessionMessage> {
-    ActorRuntime::spawn(None, Deaf, ()).await.unwrap().0
 }
 
 /// Reads server frames (RFC 6455, 5.2): text ones are written down.
