@@ -59,7 +59,8 @@ pub(super) struct Socket {
     pub opened_ms: u64,
     /// End of its token and grace.
     pub expires_ms: Option<u64>,
-    pub pinged_ms: u64,
+    /// When the next ping is sent.
+    pub ping_ms: u64,
     /// When the frames are written that can wait for others.
     pub beside_ms: Option<u64>,
     /// For when its timer is set.

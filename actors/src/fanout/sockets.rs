@@ -33,10 +33,6 @@ impl Shard {
     ) {
         let now_ms = monotonic_ms();
         metrics::gauge!("fanfare_sockets").increment(1.0);
-        // Pings of sockets that came together are spread: a stride prime to
-        // any sensible heartbeat.
-        let heartbeat_ms = self.limits.heartbeat_ms.max(1);
-        let early_ms = id.serial.wrapping_mul(7919) % heartbeat_ms;
         let key = self.sockets.insert(Socket {
             serial: id.serial,
             format: id.format,
@@ -47,7 +43,7 @@ impl Shard {
             user: None,
             opened_ms: now_ms,
             expires_ms: None,
-            pinged_ms: now_ms.saturating_sub(early_ms),
+            ping_ms: first_ping_ms(id.serial, now_ms, self.limits.heartbeat_ms),
             beside_ms: None,
             timer_ms: u64::MAX,
             subscriptions: Vec::new(),
@@ -276,7 +272,7 @@ impl Shard {
                 let blocked = socket.blocked_ms.map(|at| at + limits.slow_reader_ms_max);
                 let nobody = socket.user.is_none();
                 let hello = nobody.then_some(socket.opened_ms + limits.hello_ms_max);
-                let ping_ms = socket.pinged_ms + limits.heartbeat_ms.max(1);
+                let ping_ms = socket.ping_ms;
                 let answers = socket.format.answers_pings();
                 let silent = answers.then_some(heard_ms + 2 * limits.heartbeat_ms);
                 let others = [blocked, hello, silent, socket.expires_ms, socket.beside_ms];
@@ -335,8 +331,8 @@ impl Shard {
             Due::Close(4200, "token expired")
         } else if socket.format.answers_pings() && late(heard_ms, 2 * limits.heartbeat_ms) {
             Due::Close(4001, "idle")
-        } else if late(socket.pinged_ms, limits.heartbeat_ms) {
-            socket.pinged_ms = now_ms;
+        } else if now_ms >= socket.ping_ms {
+            socket.ping_ms = now_ms + limits.heartbeat_ms.max(1);
             Due::Ping
         } else {
             Due::Nothing
@@ -346,11 +342,38 @@ impl Shard {
             Due::Nothing => {}
             Due::Ping => {
                 let ping = socket.format.ping();
+                socket.watch.heartbeat();
                 self.control_own(key, ping);
             }
             Due::Close(code, reason) => self.close(key, &Close::new(code, reason), false),
             Due::Remove => return self.remove(key),
         }
         self.set_timer(key);
+    }
+}
+
+/// Pings of sockets that came together are spread over a heartbeat: by a
+/// stride prime to any sensible one.
+fn first_ping_ms(serial: u64, now_ms: u64, heartbeat_ms: u64) -> u64 {
+    let heartbeat_ms = heartbeat_ms.max(1);
+    now_ms + heartbeat_ms - serial.wrapping_mul(7919) % heartbeat_ms
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first_ping_ms;
+
+    #[test]
+    fn pings_of_those_who_come_when_the_node_starts_are_spread() {
+        let mut tenths = [0; 10];
+        for serial in 0..1000 {
+            let ping_ms = first_ping_ms(serial, 5, 20_000);
+            assert!((6..=20_005).contains(&ping_ms), "{ping_ms}");
+            tenths[usize::try_from((ping_ms - 6) / 2000).unwrap()] += 1;
+        }
+        assert!(
+            tenths.iter().all(|pings| (90..=110).contains(pings)),
+            "{tenths:?}"
+        );
     }
 }

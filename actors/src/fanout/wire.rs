@@ -24,7 +24,11 @@ impl Wire {
     /// `WouldBlock` when it takes nothing; others end the connection.
     pub(super) fn try_write_vectored(&self, frames: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
-            Self::Plain(stream) => stream.try_write_vectored(frames),
+            // One slice by `send`: several per cent less than `writev`.
+            Self::Plain(stream) => match frames {
+                [frame] => stream.try_write(frame),
+                frames => stream.try_write_vectored(frames),
+            },
             Self::Body(body) => body.try_write_vectored(frames),
         }
     }
