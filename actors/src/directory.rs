@@ -5,13 +5,13 @@
 //! nobody. **Invariant:** a head given out was published, and of a log that
 //! is neither activated nor clean none is given out.
 
+mod heads;
+
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
-use fanfare_engine::port::StoreError;
 use fanfare_engine::room::{Published, Submission};
 use fanfare_engine::row::HeadRow;
 use fanfare_protocol::limits::MAP_PARTS;
@@ -122,52 +122,6 @@ impl Directory {
             .lock()
             .get(&conversation)
             .is_some_and(|it| it.room.is_some())
-    }
-
-    /// How far the log is published; `None` when there is no such log.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn head(&self, conversation: ConversationId) -> Result<Option<HeadRow>, StoreError> {
-        if let Some(head) = self.known_head(conversation) {
-            return Ok(Some(head));
-        }
-        match self.0.ports.log.head(conversation).await? {
-            Some(head) if head.is_clean() => return Ok(Some(head)),
-            // Created a moment ago, or in the middle of something.
-            Some(_) => {}
-            None if self.0.ports.log.meta(conversation).await?.is_none() => return Ok(None),
-            None => {}
-        }
-        self.activated_head(conversation).await.map(Some)
-    }
-
-    /// Starts the room and waits until it has loaded.
-    ///
-    /// # Errors
-    /// When it could not be loaded.
-    pub async fn activated_head(
-        &self,
-        conversation: ConversationId,
-    ) -> Result<HeadRow, StoreError> {
-        let stalled = || StoreError::Unavailable("the conversation could not be loaded".into());
-        let part = self.part(conversation);
-        let patience = Duration::from_millis(self.0.limits.append_ms_max);
-        let wait = async {
-            loop {
-                let changed = part.changed.notified();
-                tokio::pin!(changed);
-                changed.as_mut().enable();
-                if let Some(head) = self.known_head(conversation) {
-                    return Ok(head);
-                }
-                self.room(conversation).ok_or_else(stalled)?;
-                changed.await;
-            }
-        };
-        tokio::time::timeout(patience, wait)
-            .await
-            .map_err(|_| stalled())?
     }
 
     /// A fleeting frame for everybody who is subscribed.
@@ -469,16 +423,6 @@ impl Owner for Directory {
             if row.is_needless() {
                 owned.remove(&conversation);
             }
-        }
-    }
-}
-
-impl Directory {
-    /// A clean head that was read for a follower.
-    fn remember(&self, head: HeadRow) {
-        let mut owned = self.part(head.conversation).owned.lock();
-        if let Some(row) = owned.get_mut(&head.conversation) {
-            row.head.get_or_insert(head);
         }
     }
 }

@@ -66,13 +66,17 @@ impl Log for Tables {
 
     fn head(&self, conversation: ConversationId) -> PortFuture<'_, Option<HeadRow>> {
         Box::pin(async move {
-            let key = key(Table::Head, &[conversation.as_bytes()]);
-            let read = move |view: &dyn View| view.get(&key);
-            match self.cells.fetch(read).await? {
-                Some(cell) => decode_head(conversation, whole(&cell)?).map(Some),
-                None => Ok(None),
-            }
+            let read = move |view: &dyn View| head_of(view, conversation);
+            self.cells.fetch(read).await
         })
+    }
+
+    fn heads(&self, conversations: Vec<ConversationId>) -> PortFuture<'_, Vec<Option<HeadRow>>> {
+        let read = move |view: &dyn View| {
+            let one = |conversation| head_of(view, conversation);
+            conversations.into_iter().map(one).collect()
+        };
+        Box::pin(async move { self.cells.fetch(read).await })
     }
 
     fn put_head(&self, epoch: u64, head: HeadRow) -> PortFuture<'_, ()> {
@@ -330,6 +334,14 @@ fn decode_head(conversation: ConversationId, value: &[u8]) -> Result<HeadRow, St
         clean: take_number(&mut rest)?,
         at: Timestamp(i64::from_be_bytes(take(&mut rest)?)),
     })
+}
+
+/// Where a conversation's owner left its log.
+fn head_of(view: &dyn View, conversation: ConversationId) -> Result<Option<HeadRow>, StoreError> {
+    match view.get(&key(Table::Head, &[conversation.as_bytes()]))? {
+        Some(cell) => decode_head(conversation, whole(&cell)?).map(Some),
+        None => Ok(None),
+    }
 }
 
 /// A conversation's record.

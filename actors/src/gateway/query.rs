@@ -152,12 +152,16 @@ impl Gateway {
             let live: Vec<Membership> = page.into_iter().filter(|it| it.row.is_active()).collect();
             let ids = live.iter().map(|it| it.conversation).collect();
             let metas = parts.log.metas(ids).await?;
-            for (membership, meta) in live.into_iter().zip(metas) {
+            let there = |(membership, meta): (Membership, Option<ConversationMeta>)| {
+                let meta = meta.filter(|it| it.deleted_at.is_none())?;
+                Some((membership, meta))
+            };
+            let live: Vec<_> = live.into_iter().zip(metas).filter_map(there).collect();
+            let ids: Vec<ConversationId> = live.iter().map(|it| it.0.conversation).collect();
+            let heads = parts.directory.heads(&ids).await?;
+            for ((membership, meta), head) in live.into_iter().zip(heads) {
                 let id = membership.conversation;
-                let Some(meta) = meta.filter(|it| it.deleted_at.is_none()) else {
-                    continue;
-                };
-                let head = match parts.directory.head(id).await {
+                let head = match head {
                     Ok(Some(head)) => head,
                     Ok(None) => continue,
                     // One conversation that cannot be activated must not lock

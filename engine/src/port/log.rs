@@ -62,6 +62,9 @@ pub trait Log: Send + Sync {
     /// Where the owner left the log.
     fn head(&self, conversation: ConversationId) -> PortFuture<'_, Option<HeadRow>>;
 
+    /// The same for these conversations, in their order, read at once.
+    fn heads(&self, conversations: Vec<ConversationId>) -> PortFuture<'_, Vec<Option<HeadRow>>>;
+
     /// Writes the head row under `(epoch of the writer, seq)`.
     fn put_head(&self, epoch: u64, head: HeadRow) -> PortFuture<'_, ()>;
 

@@ -21,6 +21,7 @@ pub enum Operation {
     Rows,
     Meta,
     Metas,
+    Heads,
     Head,
     PutHead,
     PutLive,
@@ -73,6 +74,7 @@ impl Operation {
             | Self::Member
             | Self::Memberships
             | Self::Metas
+            | Self::Heads
             | Self::MembersOf
             | Self::ConversationsOf
             | Self::Marks

@@ -104,6 +104,12 @@ impl Log for Wrapped {
         self.run(Operation::Head, move |_| self.inner.log.head(conversation))
     }
 
+    fn heads(&self, conversations: Vec<ConversationId>) -> PortFuture<'_, Vec<Option<HeadRow>>> {
+        self.run(Operation::Heads, move |_| {
+            self.inner.log.heads(conversations)
+        })
+    }
+
     fn put_head(&self, epoch: u64, head: HeadRow) -> PortFuture<'_, ()> {
         self.run(Operation::PutHead, move |_| {
             self.inner.log.put_head(epoch, head)

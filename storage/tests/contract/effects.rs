@@ -79,6 +79,15 @@ pub async fn heads_keep_the_latest(ports: Ports) {
     assert_eq!(ports.log.head(room).await.unwrap(), Some(head(1, 10, 10)));
     ports.log.put_head(2, head(1, 9, 0)).await.unwrap();
     assert_eq!(ports.log.head(room).await.unwrap(), Some(head(1, 9, 0)));
+    // Many at once come in the order asked.
+    let other = HeadRow {
+        conversation: conversation(8),
+        ..head(3, 5, 5)
+    };
+    ports.log.put_head(3, other).await.unwrap();
+    let asked = vec![other.conversation, conversation(9), room];
+    let read = ports.log.heads(asked).await.unwrap();
+    assert_eq!(read, [Some(other), None, Some(head(1, 9, 0))]);
 }
 
 pub async fn epochs_stand_in_order(ports: Ports) {

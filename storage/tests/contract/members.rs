@@ -126,4 +126,5 @@ pub async fn memberships_and_records_come_in_the_order_asked(ports: Ports) {
     let none = ports.members.memberships(user(1), Vec::new()).await;
     assert!(none.unwrap().is_empty());
     assert!(ports.log.metas(Vec::new()).await.unwrap().is_empty());
+    assert!(ports.log.heads(Vec::new()).await.unwrap().is_empty());
 }
