@@ -227,6 +227,9 @@ pub struct Saturate {
     /// How often the edge is halved
     #[arg(long, default_value_t = 3)]
     pub halvings: usize,
+    /// In the end so many times the rate that was kept: the goodput under overload; 0: not at all
+    #[arg(long, default_value_t = 3.0)]
+    pub beyond: f64,
 }
 
 /// `fanfare-bench slow`.

@@ -92,6 +92,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
                 start: wish.start,
                 factor: wish.factor,
                 halvings: wish.halvings,
+                beyond: wish.beyond,
             };
             one(&saturate, &wish.target, &wish.load)
         }

@@ -1,5 +1,6 @@
 //! `saturate`: the offered rate rises by steps until the server cannot keep
-//! the pace any more; then the edge is searched between the two last steps.
+//! the pace any more; then the edge is searched between the two last steps,
+//! and in the end far more is offered: what still arrives is the goodput.
 
 use super::{Play, Scenario, Window};
 use crate::dialect::Dialect;
@@ -19,6 +20,8 @@ pub struct Saturate {
     pub factor: f64,
     /// How often the edge is halved.
     pub halvings: usize,
+    /// In the end so many times the rate that was kept; 0: nothing more.
+    pub beyond: f64,
 }
 
 /// A step keeps the pace when this part of what it offered arrived within it.
@@ -86,6 +89,15 @@ impl Scenario for Saturate {
         row.figures
             .insert("messages_per_s".into(), window.sent as f64 / window.seconds);
         row.figures.insert("deliveries_per_s_peak".into(), peak);
+        if self.beyond > 0.0 {
+            let (_, step, _) = self.step(play, good * self.beyond)?;
+            let goodput = 100.0 * step.deliveries_per_s / peak.max(1.0);
+            row.figures
+                .insert("beyond_goodput_percent_of_peak".into(), goodput);
+            row.figures
+                .insert("beyond_messages_refused".into(), step.refused as f64);
+            row.steps.push(step);
+        }
         Ok(())
     }
 }
