@@ -28,12 +28,12 @@ use crate::telemetry::Metrics;
 ///
 /// # Errors
 /// A sentence for people when it cannot start.
-pub async fn serve(config: Config) -> anyhow::Result<()> {
+pub async fn serve(mut config: Config) -> anyhow::Result<()> {
     let stop_signals = StopSignals::catch()?;
     let metrics = Metrics::install().context("cannot count anything")?;
     tokio::spawn(metrics.clone().fold());
+    config.limits.connections_max = files::raise(&config.limits);
     let limits = Arc::new(config.limits.clone());
-    files::raise(&limits);
     let opened = open(&config).await?;
     let listener = bind(&config)?;
     let address = listener.local_addr().context("cannot tell the address")?;

@@ -28,6 +28,7 @@ pub struct Options {
     rates_on: bool,
     port_kept: bool,
     disk_may_fail: bool,
+    descriptors_max: Option<u32>,
 }
 
 impl Options {
@@ -54,6 +55,12 @@ impl Options {
     /// error to this server instead of its end.
     pub fn disk_may_fail(mut self) -> Self {
         self.disk_may_fail = true;
+        self
+    }
+
+    /// Starts under a limit of open files.
+    pub fn descriptors_max(mut self, descriptors_max: u32) -> Self {
+        self.descriptors_max = Some(descriptors_max);
         self
     }
 
@@ -345,14 +352,16 @@ impl Running {
             .unwrap();
         let config = folder.join("fanfare.toml");
         std::fs::write(&config, &options.config).unwrap();
-        let mut command = if options.disk_may_fail {
+        let mut script = String::new();
+        if options.disk_may_fail {
             // What is ignored here stays so in what is started.
-            let mut shell = without_variables("sh");
-            shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", BINARY]);
-            shell
-        } else {
-            without_variables(BINARY)
-        };
+            script.push_str("trap '' XFSZ; ");
+        }
+        if let Some(descriptors_max) = options.descriptors_max {
+            script.push_str(&format!("ulimit -n {descriptors_max}; "));
+        }
+        let mut command = without_variables("sh");
+        command.args(["-c", &format!("{script}exec \"$0\" \"$@\""), BINARY]);
         let mut child = command
             .arg("--config")
             .arg(config)

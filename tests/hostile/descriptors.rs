@@ -1,9 +1,10 @@
-//! No file descriptor left: the server waits, bears it, and comes back.
+//! No file descriptor left: the server waits, bears it, and comes back. Clients
+//! alone cannot bring that about.
 
 use std::time::{Duration, Instant};
 
 use crate::harness::raw::Raw;
-use crate::harness::{SOON, Server, eventually};
+use crate::harness::{Options, SOON, Server, eventually};
 
 use super::{Others, counted};
 
@@ -51,6 +52,26 @@ async fn without_descriptors_nobody_new_is_let_in_and_nothing_spins() {
     })
     .await;
     process.limit_descriptors(usual);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_leave_descriptors_to_the_store() {
+    const DESCRIPTORS: usize = 300;
+    let server = Options::new().descriptors_max(300).start().await;
+    let others = Others::on(&server).await;
+    let mut held = Vec::new();
+    for _ in 0..DESCRIPTORS {
+        held.push(Raw::connect(server.address()).await);
+    }
+    let mut raw = Raw::connect(server.address()).await;
+    let head = raw.request("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert!(head.starts_with("HTTP/1.1 503"), "{head}");
+    others.go_on().await;
+    let open = server.process().descriptors();
+    assert!(open < DESCRIPTORS * 3 / 4, "{open} of {DESCRIPTORS}");
+    assert_eq!(complaints(&server), 0);
+    drop(held);
+    others.are_served().await;
 }
 
 fn complaints(server: &Server) -> usize {

@@ -9,9 +9,10 @@ use super::finding::Finding;
 use super::kernel::number;
 use crate::config::Config;
 
-/// Raises the soft limit to the hard one, and warns where even that does not
-/// reach `connections_max`. For the start of the server.
-pub fn raise(limits: &Limits) {
+/// Raises the soft limit to the hard one, and gives the connections that fit,
+/// with a warning where that is less than `connections_max`. More would take
+/// the descriptors that the store needs. For the start of the server.
+pub fn raise(limits: &Limits) -> usize {
     let before = getrlimit(Resource::Nofile);
     if !reaches(before.current, before.maximum) {
         let wanted = Rlimit {
@@ -28,13 +29,23 @@ pub fn raise(limits: &Limits) {
         }
     }
     let (now, needed) = (getrlimit(Resource::Nofile).current, needed(limits));
-    if !reaches(now, Some(needed)) {
-        tracing::warn!(
-            open_files_max = shown(now),
-            needed,
-            "limits.connections_max cannot be reached; `fanfare doctor` says what to set"
-        );
+    if reaches(now, Some(needed)) {
+        return limits.connections_max;
     }
+    let connections = fitting(now.unwrap_or_default());
+    tracing::warn!(
+        open_files_max = shown(now),
+        needed,
+        connections,
+        "limits.connections_max cannot be reached; `fanfare doctor` says what to set"
+    );
+    connections
+}
+
+/// Connections that so many open files leave room for: at least half of them.
+fn fitting(open_files: u64) -> usize {
+    let beside = FILES_BESIDE_CONNECTIONS.min(open_files / 2);
+    usize::try_from(open_files - beside).unwrap_or(usize::MAX)
 }
 
 /// Open files that `limits.connections_max` needs.
@@ -116,6 +127,13 @@ mod tests {
             change.ends_with(&format!("connections_max = {fits}")),
             "{change}"
         );
+    }
+
+    #[test]
+    fn connections_leave_descriptors_to_the_store() {
+        for (open_files, connections) in [(0, 0), (300, 150), (2048, 1024), (20_000, 18_976)] {
+            assert_eq!(fitting(open_files), connections, "of {open_files}");
+        }
     }
 
     #[test]
