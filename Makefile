@@ -2,15 +2,15 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test soak autobahn bench bench-micro check fmt fmt-check clippy deny doc clients bench-peers clean
+.PHONY: help run test soak autobahn bench bench-growth bench-micro check fmt fmt-check clippy deny doc clients bench-peers clean
 
 # Arguments for the server (make run) or for cargo test (make test).
 ARGS ?=
 
 help: ## this table
-	@printf '%-11s %s\n' target 'what it does'
-	@printf '%-11s %s\n' ----------- ------------------------------------------------------
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@printf '%-12s %s\n' target 'what it does'
+	@printf '%-12s %s\n' ------------ ------------------------------------------------------
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## build and start the server; flags with ARGS="--listen 127.0.0.1:9000"
 	cargo run --release -- $(ARGS)
@@ -26,6 +26,9 @@ autobahn: ## the Autobahn testsuite against our WebSocket (needs Python 2.7), ab
 
 bench: ## the table of docs/performance.md: Fanfare beside the limit and nats-server, ~40 min on idle cores
 	@tools/run-bench
+
+bench-growth: ## what a delivery costs as rooms, members and connections grow, ~20 min on idle cores
+	@tools/run-growth
 
 bench-micro: ## time codec, room step and journal batch, each beside something barer
 	cargo bench --workspace --bench codec --bench room_step --bench journal_batch

@@ -155,9 +155,15 @@ pub struct Rooms {
     /// Members of each room
     #[arg(long, default_value_t = 10)]
     pub members: usize,
-    /// Messages per second in each room
+    /// Messages per second in each room that talks
     #[arg(long, default_value_t = 1.0)]
     pub rate: f64,
+    /// Who connects, if fewer than rooms × members: each is in several rooms then
+    #[arg(long)]
+    pub users: Option<usize>,
+    /// How many of the rooms talk, if not all
+    #[arg(long)]
+    pub talking: Option<usize>,
 }
 
 /// `fanfare-bench idle`.

@@ -53,6 +53,8 @@ fn run(command: Command) -> anyhow::Result<bool> {
                 name: "fanout",
                 rooms: wish.rooms,
                 members: wish.members,
+                users: wish.rooms * wish.members,
+                talking: wish.rooms,
                 rate: wish.rate,
             };
             one(&steady, &wish.target, &wish.load)
@@ -62,6 +64,8 @@ fn run(command: Command) -> anyhow::Result<bool> {
                 name: "rooms",
                 rooms: wish.rooms,
                 members: wish.members,
+                users: wish.users.unwrap_or(wish.rooms * wish.members),
+                talking: wish.talking.unwrap_or(wish.rooms).min(wish.rooms),
                 rate: wish.rate,
             };
             one(&steady, &wish.target, &wish.load)
@@ -113,6 +117,8 @@ fn slow(wish: &args::Slow) -> anyhow::Result<bool> {
                 name: "slow",
                 rooms: wish.rooms,
                 members: wish.members,
+                users: wish.rooms * wish.members,
+                talking: wish.rooms,
                 rate: wish.rate,
             },
             percent,

@@ -1,4 +1,4 @@
-//! `fanout` and `rooms`: every room at a steady rate, everybody connected.
+//! `fanout` and `rooms`: rooms at a steady rate, everybody connected.
 
 use super::{Play, Scenario};
 use crate::dialect::Dialect;
@@ -12,9 +12,13 @@ pub struct Steady {
     pub name: &'static str,
     /// Rooms.
     pub rooms: usize,
-    /// Members of each; everybody is in one room only.
+    /// Members of each.
     pub members: usize,
-    /// Messages per second in each.
+    /// Who connects; fewer than rooms × members are in several rooms each.
+    pub users: usize,
+    /// How many of the rooms talk; the others sleep.
+    pub talking: usize,
+    /// Messages per second in each that talks.
     pub rate: f64,
 }
 
@@ -25,7 +29,7 @@ impl Scenario for Steady {
 
     fn cast(&self) -> Cast {
         Cast {
-            users: self.rooms * self.members,
+            users: self.users,
             rooms: self.rooms,
             members: self.members,
         }
@@ -37,13 +41,16 @@ impl Scenario for Steady {
         D::Link: Send,
     {
         row.size = format!("{} x {} at {}/s", self.rooms, self.members, self.rate);
+        if self.talking < self.rooms {
+            row.size += &format!(" in {} of them", self.talking);
+        }
         play.connect_all()?;
-        let per_s = self.rate * self.rooms as f64;
+        let per_s = self.rate * self.talking as f64;
         play.note("warming up");
         play.fleet
-            .run(self.rooms, per_s, (play.load.warm_up * 1e9) as u64)?;
+            .run(self.talking, per_s, (play.load.warm_up * 1e9) as u64)?;
         play.note("measuring");
-        let window = play.window(self.rooms, per_s, play.load.seconds)?;
+        let window = play.window(self.talking, per_s, play.load.seconds)?;
         let times = play.fleet.times();
         play.tell(&window, &times, row);
         Ok(())
