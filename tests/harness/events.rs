@@ -24,7 +24,7 @@ pub struct EventSession {
 /// An open stream.
 pub struct Events {
     body: Incoming,
-    text: String,
+    bytes: Vec<u8>,
     connection: JoinHandle<()>,
 }
 
@@ -124,7 +124,7 @@ impl Events {
         }
         Ok(Self {
             body,
-            text: String::new(),
+            bytes: Vec::new(),
             connection,
         })
     }
@@ -132,20 +132,19 @@ impl Events {
     /// The next thing it says.
     pub async fn next(&mut self) -> Said {
         loop {
-            if let Some((event, rest)) = self.text.split_once("\n\n") {
-                let said = said(event);
-                self.text = rest.to_owned();
-                return said;
+            // A part may end within a character; an event does not.
+            if let Some(at) = self.bytes.windows(2).position(|pair| pair == b"\n\n") {
+                let event: Vec<u8> = self.bytes.drain(..at + 2).collect();
+                return said(std::str::from_utf8(&event[..at]).unwrap());
             }
             let part = tokio::time::timeout(SOON * 2, self.body.frame()).await;
             match part.expect("the stream says something or ends") {
                 Some(Ok(part)) => {
-                    let bytes = part.into_data().unwrap();
-                    self.text.push_str(std::str::from_utf8(&bytes).unwrap());
+                    self.bytes.extend_from_slice(&part.into_data().unwrap());
                 }
                 Some(Err(_)) => return Said::Broken,
                 None => {
-                    assert_eq!(self.text, "", "half an event at the end");
+                    assert_eq!(self.bytes, b"", "half an event at the end");
                     return Said::End;
                 }
             }
