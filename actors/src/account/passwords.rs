@@ -1,15 +1,18 @@
 //! Passwords: Argon2id on blocking threads, a bounded number at once.
 
+use std::cell::RefCell;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::available_parallelism;
 
-use argon2::password_hash::Error as HashError;
-use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use argon2::password_hash::phc::{Output, ParamsString, Salt};
+use argon2::password_hash::{CustomizedPasswordHasher, Error as HashError, phc};
+use argon2::{Algorithm, Argon2, Block, Params, PasswordHasher, PasswordVerifier, Version};
 use fanfare_engine::account::PasswordHash;
 use fanfare_protocol::limits::RETRY_AFTER_MS;
 use fanfare_protocol::{Code, Limits, Refusal};
+use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -27,7 +30,11 @@ pub struct Passwords {
     at_once: Arc<Semaphore>,
     waiting: AtomicUsize,
     waiting_max: usize,
+    kept: Arc<Mutex<Vec<Blocks>>>,
 }
+
+/// What one hash is computed in.
+type Blocks = Vec<Block>;
 
 impl Passwords {
     /// Takes `password_hashes_at_once` and `password_hashes_waiting_max`.
@@ -40,6 +47,7 @@ impl Passwords {
             at_once: Arc::new(Semaphore::new(at_once)),
             waiting: AtomicUsize::new(0),
             waiting_max: limits.password_hashes_waiting_max,
+            kept: Arc::default(),
         }
     }
 
@@ -48,8 +56,8 @@ impl Passwords {
     /// # Errors
     /// `rate_limited` when too many wait; `internal` when hashing fails.
     pub async fn hash(&self, password: SecretString) -> Result<PasswordHash, Refusal> {
-        self.compute(move || {
-            let hash = argon2()?.hash_password(password.expose_secret().as_bytes())?;
+        self.compute(move |hasher| {
+            let hash = hasher.hash_password(password.expose_secret().as_bytes())?;
             Ok(PasswordHash::new(hash.to_string()))
         })
         .await
@@ -65,9 +73,10 @@ impl Passwords {
         password: SecretString,
         hash: Option<PasswordHash>,
     ) -> Result<bool, Refusal> {
-        self.compute(move || {
+        self.compute(move |hasher| {
             let phc = hash.as_ref().map_or(NOBODYS, PasswordHash::expose);
-            let verified = argon2()?.verify_password(password.expose_secret().as_bytes(), phc);
+            let phc = phc::PasswordHash::new(phc)?;
+            let verified = hasher.verify_password(password.expose_secret().as_bytes(), &phc);
             match verified {
                 Ok(()) => Ok(hash.is_some()),
                 Err(HashError::PasswordInvalid) => Ok(false),
@@ -79,13 +88,17 @@ impl Passwords {
 
     async fn compute<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> Result<T, HashError> + Send + 'static,
+        work: impl FnOnce(&Hasher) -> Result<T, HashError> + Send + 'static,
     ) -> Result<T, Refusal> {
         let permit = self.turn().await?;
+        let kept = Arc::clone(&self.kept);
         let done = tokio::task::spawn_blocking(move || {
             // Held until the work is done, also when nobody waits for it.
             let _permit = permit;
-            work()
+            let hasher = Hasher(RefCell::new(kept.lock().pop().unwrap_or_default()));
+            let done = work(&hasher);
+            kept.lock().push(hasher.0.into_inner());
+            done
         })
         .await;
         match done {
@@ -132,11 +145,58 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// Argon2id in memory that is there for the next hash again, as often as hashes are
+/// computed at once. An allocator that gets pieces of 19 MiB back keeps them, too, but
+/// once or twice for every thread that ever hashed (glibc).
+struct Hasher(RefCell<Blocks>);
+
+impl PasswordHasher<phc::PasswordHash> for Hasher {
+    fn hash_password_with_salt(
+        &self,
+        password: &[u8],
+        salt: &[u8],
+    ) -> Result<phc::PasswordHash, HashError> {
+        self.hash_password_customized(password, salt, None, None, params()?)
+    }
+}
+
+impl CustomizedPasswordHasher<phc::PasswordHash> for Hasher {
+    type Params = Params;
+
+    fn hash_password_customized(
+        &self,
+        password: &[u8],
+        salt: &[u8],
+        algorithm: Option<&str>,
+        version: Option<u32>,
+        params: Params,
+    ) -> Result<phc::PasswordHash, HashError> {
+        let algorithm = algorithm.map_or(Ok(Algorithm::Argon2id), Algorithm::try_from)?;
+        let version = version.map_or(Ok(Version::V0x13), Version::try_from)?;
+        let written = ParamsString::try_from(&params)?;
+        let mut blocks = self.0.borrow_mut();
+        blocks.resize(params.block_count(), Block::default());
+        let mut hash = [0; Params::DEFAULT_OUTPUT_LEN];
+        Argon2::new(algorithm, version, params).hash_password_into_with_memory(
+            password,
+            salt,
+            &mut hash,
+            &mut blocks[..],
+        )?;
+        Ok(phc::PasswordHash {
+            algorithm: algorithm.ident(),
+            version: Some(version.into()),
+            params: written,
+            salt: Some(Salt::new(salt)?),
+            hash: Some(Output::new(&hash)?),
+        })
+    }
+}
+
 /// 19 MiB, two passes, one lane: the first recommendation of the OWASP
 /// Password Storage Cheat Sheet for Argon2id.
-fn argon2() -> Result<Argon2<'static>, HashError> {
-    let params = Params::new(19_456, 2, 1, None)?;
-    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+fn params() -> Result<Params, HashError> {
+    Ok(Params::new(19_456, 2, 1, None)?)
 }
 
 #[cfg(test)]
@@ -158,6 +218,27 @@ mod tests {
         assert!(fits("correct horse", Some(hash.clone())).await);
         assert!(!fits("correct horsf", Some(hash)).await);
         assert!(!fits("correct horse", None).await);
+    }
+
+    #[tokio::test]
+    async fn memory_of_one_hash_is_that_of_the_next() {
+        let limits = Limits {
+            password_hashes_at_once: 2,
+            ..Limits::default()
+        };
+        let passwords = Passwords::new(&limits);
+        let hash = || async { passwords.hash(secret("correct horse")).await.unwrap() };
+        let hashes = futures_util::future::join_all((0..6).map(|_| hash())).await;
+        assert!((1..=2).contains(&passwords.kept.lock().len()));
+        // What the last one left there changes nothing.
+        for hash in hashes {
+            assert!(argon2_alone(&hash), "{}", hash.expose());
+        }
+    }
+
+    fn argon2_alone(hash: &PasswordHash) -> bool {
+        let verified = Argon2::default().verify_password(b"correct horse", hash.expose());
+        verified.is_ok()
     }
 
     #[tokio::test]
