@@ -153,6 +153,13 @@ limits! {
     /// Rows of a page at most.
     page_max: usize = 100,
 
+    // --- the embedded store ------------------------------------------------
+    /// Blocks of the store's files kept in memory.
+    store_cache_bytes: u64 = 64 * 1024 * 1024,
+    /// Rows the store gathers in memory before it makes a file of them. What
+    /// it was when the data folder was made counts.
+    store_memtable_bytes: u64 = 64 * 1024 * 1024,
+
     // --- accounts ----------------------------------------------------------
     /// Life of an access token.
     access_token_s: u64 = 15 * 60,
@@ -307,8 +314,6 @@ pub const STORE_PROBE_MS: u64 = 500;
 pub const STORE_READERS: usize = 4;
 /// Reads waiting for one of them.
 pub const STORE_READS_WAITING_MAX: usize = 8192;
-/// Blocks of the embedded store kept in memory.
-pub const STORE_CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// Claims past their end that one new claim of limited life clears away.
 pub const CLAIMS_CLEARED_AT_ONCE: usize = 2;
 /// Bytes of a claimed name (an e-mail address has at most 254).

@@ -1,7 +1,5 @@
 //! Opening the data: the store, its secret, the key of access tokens.
 
-use std::path::Path;
-
 use anyhow::{Context as _, anyhow};
 use fanfare_actors::account::{TokenKey, random};
 use fanfare_engine::secret::DataSecret;
@@ -29,7 +27,7 @@ pub struct Opened {
 /// A sentence for people: what cannot be done, why, and what to do.
 pub async fn open(config: &Config) -> anyhow::Result<Opened> {
     let store = match config.store {
-        Store::Embedded => embedded(&config.data).await?,
+        Store::Embedded => embedded(config).await?,
         // Refused with the configuration.
         Store::Cql => return Err(anyhow!("the CQL store is not built into this version")),
     };
@@ -46,9 +44,9 @@ pub async fn open(config: &Config) -> anyhow::Result<Opened> {
     })
 }
 
-async fn embedded(folder: &Path) -> anyhow::Result<Embedded> {
-    let owned = folder.to_owned();
-    let opened = tokio::task::spawn_blocking(move || Embedded::open(&owned)).await;
+async fn embedded(config: &Config) -> anyhow::Result<Embedded> {
+    let (folder, limits) = (config.data.clone(), config.limits.clone());
+    let opened = tokio::task::spawn_blocking(move || Embedded::open(&folder, &limits)).await;
     opened
         .context("cannot open the data because its thread ended early")?
         .map_err(|error| {
@@ -62,7 +60,7 @@ async fn embedded(folder: &Path) -> anyhow::Result<Embedded> {
                     "check the disk and the folder's owner and mode"
                 }
             };
-            let folder = folder.display();
+            let folder = config.data.display();
             let error = anyhow::Error::from(error);
             anyhow!("cannot open the data in {folder} because {error:#}; {advice}")
         })

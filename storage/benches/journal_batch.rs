@@ -11,8 +11,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use fanfare_engine::row::LogRow;
 use fanfare_engine::secret::Fingerprint;
-use fanfare_protocol::ConversationId;
-use fanfare_protocol::limits::{JOURNAL_BYTES_MAX, STORE_CACHE_BYTES};
+use fanfare_protocol::limits::JOURNAL_BYTES_MAX;
+use fanfare_protocol::{ConversationId, Limits};
 use fanfare_storage::Embedded;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use table::Table;
@@ -53,10 +53,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let database = Database::builder(folder.path().join("bare"))
         .max_journaling_size(JOURNAL_BYTES_MAX)
-        .cache_size(STORE_CACHE_BYTES)
+        .cache_size(Limits::default().store_cache_bytes)
         .open()?;
     let cells = database.keyspace("cells", KeyspaceCreateOptions::default)?;
-    let store = Embedded::open(&folder.path().join("ours"))?;
+    let store = Embedded::open(&folder.path().join("ours"), &Limits::default())?;
     let log = store.ports().log;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let (mut bare_seq, mut our_seq) = (1, 1);

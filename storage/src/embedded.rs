@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use fanfare_engine::port::StoreError;
 use fanfare_engine::secret::DataSecret;
+use fanfare_protocol::Limits;
 
 use crate::cells::embedded::{CellsError, EmbeddedCells};
 use crate::folder::{self, CELLS_FOLDER, OpenError};
@@ -27,9 +28,9 @@ impl Embedded {
     /// [`OpenError::Locked`] while another process has it,
     /// [`OpenError::Newer`] for data of a newer version, [`OpenError::Foreign`]
     /// for what is no store of ours, else what the disk said.
-    pub fn open(folder: &Path) -> Result<Self, OpenError> {
+    pub fn open(folder: &Path, limits: &Limits) -> Result<Self, OpenError> {
         let lock = folder::take(folder)?;
-        let opened = EmbeddedCells::open(&folder.join(CELLS_FOLDER), lock);
+        let opened = EmbeddedCells::open(&folder.join(CELLS_FOLDER), limits, lock);
         let cells = opened.map(Arc::new).map_err(|source| match source {
             CellsError::Database(fjall::Error::Locked) => OpenError::Locked(folder.to_owned()),
             source => OpenError::Cells {

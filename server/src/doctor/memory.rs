@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use fanfare_protocol::Limits;
-use fanfare_protocol::limits::{CONNECTION_IDLE_BYTES, STORE_CACHE_BYTES};
+use fanfare_protocol::limits::CONNECTION_IDLE_BYTES;
 
 use super::finding::{Finding, bytes};
 use super::kernel::{meminfo, number};
@@ -34,7 +34,7 @@ pub fn check(config: &Config) -> Vec<Finding> {
 
 /// Bytes that all connections share.
 fn shared(limits: &Limits) -> u64 {
-    STORE_CACHE_BYTES
+    limits.store_cache_bytes
         + limits.rings_and_pages_bytes_max as u64
         + limits.inbound_permits_node_bytes as u64
 }

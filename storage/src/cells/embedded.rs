@@ -8,9 +8,10 @@ use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use fanfare_engine::port::{Order, PortFuture, StoreError};
+use fanfare_protocol::Limits;
 use fanfare_protocol::limits::{
-    COMMITTER_QUEUE_BYTES_MAX, COMMITTER_QUEUE_MAX, JOURNAL_BYTES_MAX, STORE_CACHE_BYTES,
-    STORE_READERS, STORE_READS_WAITING_MAX,
+    COMMITTER_QUEUE_BYTES_MAX, COMMITTER_QUEUE_MAX, JOURNAL_BYTES_MAX, STORE_READERS,
+    STORE_READS_WAITING_MAX,
 };
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
 use parking_lot::Mutex;
@@ -43,12 +44,18 @@ pub enum CellsError {
 
 impl EmbeddedCells {
     /// Opens or creates the cells in `folder`; `lock` is let go of last.
-    pub(crate) fn open(folder: &Path, lock: impl Send + 'static) -> Result<Self, CellsError> {
+    pub(crate) fn open(
+        folder: &Path,
+        limits: &Limits,
+        lock: impl Send + 'static,
+    ) -> Result<Self, CellsError> {
         let database = Database::builder(folder)
             .max_journaling_size(JOURNAL_BYTES_MAX)
-            .cache_size(STORE_CACHE_BYTES)
+            .cache_size(limits.store_cache_bytes)
             .open()?;
-        let keyspace = database.keyspace("cells", KeyspaceCreateOptions::default)?;
+        let fresh =
+            || KeyspaceCreateOptions::default().max_memtable_size(limits.store_memtable_bytes);
+        let keyspace = database.keyspace("cells", fresh)?;
         let requests = Queue::new(COMMITTER_QUEUE_MAX, COMMITTER_QUEUE_BYTES_MAX);
         let cells = Self {
             requests: Arc::new(requests),

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use fanfare_engine::effect::Set;
 use fanfare_engine::row::LogRow;
+use fanfare_protocol::Limits;
 use fanfare_storage::{Embedded, Ports};
 
 use crate::build::{all_rows, conversation, effects, row};
@@ -20,7 +21,7 @@ async fn child_that_is_killed() {
     let Some(folder) = std::env::var_os(FOLDER) else {
         return;
     };
-    let store = Embedded::open(folder.as_ref()).unwrap();
+    let store = Embedded::open(folder.as_ref(), &Limits::default()).unwrap();
     let epoch = store.ports().ownership.claim_slots().await.unwrap();
     let mut writers = tokio::task::JoinSet::new();
     for n in 0..WRITERS {
@@ -72,7 +73,7 @@ async fn what_was_acknowledged_survives_kill_9() {
                 _ => edited.push((n, seq)),
             }
         }
-        let store = Embedded::open(folder.path()).unwrap();
+        let store = Embedded::open(folder.path(), &Limits::default()).unwrap();
         let epoch = store.ports().ownership.claim_slots().await.unwrap();
         assert_eq!(epoch as usize, 2 * round, "one each, none lost");
         for n in 0..WRITERS {

@@ -17,6 +17,7 @@ mod overload;
 mod ownership;
 mod tokens;
 
+use fanfare_protocol::Limits;
 use fanfare_storage::{Embedded, Memory};
 
 /// Writes one test per store and case.
@@ -35,7 +36,7 @@ macro_rules! contract {
                 $(#[tokio::test(flavor = "multi_thread")]
                 async fn $case() {
                     let folder = tempfile::tempdir().unwrap();
-                    let store = crate::Embedded::open(folder.path()).unwrap();
+                    let store = crate::Embedded::open(folder.path(), &crate::Limits::default()).unwrap();
                     crate::$file::$case(store.ports()).await;
                     store.close();
                 })*

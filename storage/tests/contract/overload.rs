@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use fanfare_engine::port::StoreError;
+use fanfare_protocol::Limits;
 use fanfare_protocol::limits::COMMITTER_QUEUE_BYTES_MAX;
 use fanfare_storage::Embedded;
 use futures_util::future::join_all;
@@ -13,7 +14,7 @@ const ROW_BYTES: usize = 1024 * 1024;
 #[tokio::test]
 async fn what_does_not_fit_is_refused_and_not_written() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Embedded::open(folder.path()).unwrap();
+    let store = Embedded::open(folder.path(), &Limits::default()).unwrap();
     let ports = store.ports();
     let entry = Bytes::from(vec![7; ROW_BYTES]);
     let rows = COMMITTER_QUEUE_BYTES_MAX / ROW_BYTES * 2;
