@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use fanfare_protocol::limits::METRICS_FOLD_MS;
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use tokio::runtime::{Handle, RuntimeMetrics};
 use tokio::time::MissedTickBehavior;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -50,20 +51,26 @@ pub fn log(log: &Log) -> Result<(), String> {
 
 /// What was counted, as Prometheus reads it.
 #[derive(Clone)]
-pub struct Metrics(PrometheusHandle);
+pub struct Metrics {
+    counted: PrometheusHandle,
+    runtime: RuntimeMetrics,
+}
 
 impl Metrics {
-    /// Starts counting.
+    /// Starts counting. Only within a runtime, whose tasks count too.
     ///
     /// # Errors
     /// When somebody counts already.
     pub fn install() -> Result<Self, BuildError> {
-        PrometheusBuilder::new().install_recorder().map(Self)
+        let counted = PrometheusBuilder::new().install_recorder()?;
+        let runtime = Handle::current().metrics();
+        Ok(Self { counted, runtime })
     }
 
     /// Everything counted, in the text form that Prometheus reads.
     pub fn render(&self) -> String {
-        self.0.render()
+        metrics::gauge!("fanfare_tasks").set(self.runtime.num_alive_tasks() as f64);
+        self.counted.render()
     }
 
     /// Folds what histograms gathered, from time to time, for ever: without
@@ -73,7 +80,7 @@ impl Metrics {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            self.0.run_upkeep();
+            self.counted.run_upkeep();
         }
     }
 }
