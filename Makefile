@@ -18,8 +18,8 @@ run: ## build and start the server; flags with ARGS="--listen 127.0.0.1:9000"
 test: clients ## every test, with Node and Python clients against the real binary
 	@tools/run-tests $(ARGS)
 
-soak: clients ## the long form of the kill -9 tests (20 kills), with its progress
-	@FANFARE_SOAK=1 tools/run-tests --workspace --test system -- --nocapture --test-threads=1 kill9
+soak: clients ## the long forms, with their progress: 20 kills, then an hour of everything at once
+	@FANFARE_SOAK=1 tools/run-tests --workspace --test system -- --nocapture --test-threads=1 kill9 mixed
 
 autobahn: ## the Autobahn testsuite against our WebSocket (needs Python 2.7), about a minute
 	@tools/run-autobahn

@@ -16,6 +16,7 @@ mod history;
 mod hostile;
 mod irc;
 mod kill9;
+mod mixed;
 mod people;
 mod races;
 mod real_chat;

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::Refusal;
@@ -119,6 +119,14 @@ impl Inbox {
         }
     }
 
+    /// All cursors as hello and resume take them.
+    pub fn places(&self) -> Value {
+        let cursors = self.cursors.iter();
+        cursors
+            .map(|(conversation, cursor)| json!({"conversation": conversation, "epoch": cursor.epoch, "seq": cursor.seq}))
+            .collect()
+    }
+
     /// **Invariant:** per conversation seq rises by exactly one.
     fn advance(&mut self, conversation: &str, epoch: u64, seq: u64) {
         match self.cursors.get_mut(conversation) {
@@ -137,7 +145,7 @@ impl Inbox {
     }
 
     /// Takes the cursors from a reply that places subscriptions.
-    fn place(&mut self, data: &Value) {
+    pub fn place(&mut self, data: &Value) {
         for list in ["subscribed", "resync"] {
             for placed in data[list].as_array().into_iter().flatten() {
                 let Some((conversation, cursor)) = cursor_of(placed) else {

@@ -22,7 +22,7 @@ pub use inbox::{Event, Keep};
 pub use process::Process;
 pub use rest::{Refusal, Rest};
 pub use server::{Options, Server};
-pub use socket::Socket;
+pub use socket::{Codec, Socket};
 
 /// How long a test waits for something that should happen at once. Generous: many
 /// tests share two cores.

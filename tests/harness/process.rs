@@ -1,6 +1,7 @@
 //! What the system knows of a process (`/proc`, Linux): CPU time, memory,
 //! file descriptors.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -30,10 +31,26 @@ impl Process {
 
     /// Memory in use, in KiB.
     pub fn resident_kib(self) -> u64 {
-        let status = self.read("status");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-        let field = line.and_then(|line| line.split_whitespace().nth(1));
-        field.unwrap().parse().unwrap()
+        self.status("VmRSS:")
+    }
+
+    /// Of that, what no file backs: heaps and stacks, in KiB.
+    pub fn anonymous_kib(self) -> u64 {
+        self.status("RssAnon:")
+    }
+
+    /// Threads.
+    pub fn threads(self) -> u64 {
+        self.status("Threads:")
+    }
+
+    /// Open file descriptors: files and folders below `folder`, and all others.
+    pub fn descriptors_in(self, folder: &Path) -> (usize, usize) {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.0)).unwrap();
+        let targets = open.filter_map(|link| std::fs::read_link(link.ok()?.path()).ok());
+        let (inside, others): (Vec<_>, Vec<_>) =
+            targets.partition(|target| target.starts_with(folder));
+        (inside.len(), others.len())
     }
 
     /// Open file descriptors.
@@ -59,6 +76,13 @@ impl Process {
             .arg(format!("--nofile={descriptors_max}:"))
             .status();
         assert!(status.unwrap().success(), "prlimit (util-linux)");
+    }
+
+    fn status(self, name: &str) -> u64 {
+        let status = self.read("status");
+        let line = status.lines().find(|line| line.starts_with(name));
+        let field = line.and_then(|line| line.split_whitespace().nth(1));
+        field.unwrap().parse().unwrap()
     }
 
     fn read(self, file: &str) -> String {

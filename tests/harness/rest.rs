@@ -204,8 +204,17 @@ impl Rest {
 
 /// All messages of a conversation, page by page, ascending.
 pub async fn history(rest: &Rest, conversation: &str) -> Result<Vec<Value>, Refusal> {
+    history_after(rest, conversation, 0).await
+}
+
+/// Those behind the seq `after`.
+pub async fn history_after(
+    rest: &Rest,
+    conversation: &str,
+    after: u64,
+) -> Result<Vec<Value>, Refusal> {
     let mut messages: Vec<Value> = Vec::new();
-    let mut after = "0".to_owned();
+    let mut after = after.to_string();
     loop {
         let page = rest
             .get(&format!(

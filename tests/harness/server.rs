@@ -1,5 +1,6 @@
 //! The real binary as a child process: started, watched, killed, started again.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
@@ -18,8 +19,10 @@ const START_WITHIN: Duration = Duration::from_secs(60);
 /// How long SIGTERM may take: the grace period and something.
 const STOP_WITHIN: Duration = Duration::from_secs(30);
 
-/// The binary under test.
-pub const BINARY: &str = env!("CARGO_BIN_EXE_fanfare");
+/// The binary under test: that of this build, or the one that `FANFARE_BINARY` names.
+pub fn binary() -> String {
+    std::env::var("FANFARE_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_fanfare").to_owned())
+}
 
 /// How to start a server.
 #[derive(Debug, Clone, Default)]
@@ -176,11 +179,20 @@ impl Server {
     /// What it counts under this name (and labels, as they are written); 0 before the
     /// first time.
     pub async fn metric(&self, name: &str) -> f64 {
+        let metrics = self.metrics().await;
+        metrics.get(name).copied().unwrap_or_default()
+    }
+
+    /// Everything it counts, by name and labels.
+    pub async fn metrics(&self) -> HashMap<String, f64> {
         let answer = self.rest().try_raw("GET", "/metrics", &[], None).await;
         let text = String::from_utf8(answer.unwrap().body.to_vec()).unwrap();
-        let mut lines = text.lines().filter_map(|line| line.rsplit_once(' '));
-        let found = lines.find(|(counted, _)| *counted == name);
-        found.map_or(0.0, |(_, value)| value.parse().unwrap())
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let counted = lines.filter_map(|line| line.rsplit_once(' '));
+        let number = |value: &str| value.parse().unwrap();
+        counted
+            .map(|(name, value)| (name.to_owned(), number(value)))
+            .collect()
     }
 
     /// SIGTERM without waiting.
@@ -287,7 +299,7 @@ impl Drop for Server {
 pub fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (ExitStatus, String, String) {
     let folder = tempfile::tempdir().unwrap();
     let (out, err) = (folder.path().join("out"), folder.path().join("err"));
-    let mut child = without_variables(BINARY)
+    let mut child = without_variables(&binary())
         .args(arguments)
         .envs(variables.iter().copied())
         .current_dir(folder.path())
@@ -361,7 +373,7 @@ impl Running {
             script.push_str(&format!("ulimit -n {descriptors_max}; "));
         }
         let mut command = without_variables("sh");
-        command.args(["-c", &format!("{script}exec \"$0\" \"$@\""), BINARY]);
+        command.args(["-c", &format!("{script}exec \"$0\" \"$@\""), &binary()]);
         let mut child = command
             .arg("--config")
             .arg(config)

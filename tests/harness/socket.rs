@@ -19,6 +19,15 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 use super::inbox::{Cursor, Event, Inbox, Keep};
 use super::{Refusal, SOON};
 
+/// In which codec a socket speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Codec {
+    Json,
+    MessagePack,
+}
+
+const MESSAGE_PACK: &str = "fanfare.v1.msgpack";
+
 /// How to open a socket that is not the usual one.
 #[derive(Debug, Clone, Default)]
 pub struct Opening {
@@ -69,7 +78,11 @@ impl Opening {
         let (stream, _) = tokio::time::timeout(SOON, upgrade)
             .await
             .map_err(Refusal::lost)??;
-        Ok(Socket::over(stream, keep))
+        let codec = match self.subprotocol.as_deref() {
+            Some(MESSAGE_PACK) => Codec::MessagePack,
+            _ => Codec::Json,
+        };
+        Ok(Socket::over(stream, keep, codec))
     }
 }
 
@@ -81,29 +94,36 @@ pub struct Socket {
     inbox: Arc<Mutex<Inbox>>,
     changed: watch::Receiver<u64>,
     next_id: AtomicU64,
+    codec: Codec,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Socket {
     /// Connects and says hello with a token and cursors.
     pub async fn open(address: SocketAddr, token: &str, cursors: Value) -> Result<Self, Refusal> {
-        Self::open_keeping(address, token, cursors, Keep::All).await
+        Self::open_in(Codec::Json, address, token, cursors, Keep::All).await
     }
 
-    /// The same, remembering what `keep` says.
-    pub async fn open_keeping(
+    /// The same in any codec, remembering what `keep` says.
+    pub async fn open_in(
+        codec: Codec,
         address: SocketAddr,
         token: &str,
         cursors: Value,
         keep: Keep,
     ) -> Result<Self, Refusal> {
-        let mut socket = Opening::default().connect(address, keep).await?;
+        let opening = Opening {
+            // JSON also when nothing is offered.
+            subprotocol: (codec == Codec::MessagePack).then(|| MESSAGE_PACK.to_owned()),
+            ..Opening::default()
+        };
+        let mut socket = opening.connect(address, keep).await?;
         let hello = json!({"token": token, "device": {"kind": "desktop", "name": "test"}, "cursors": cursors});
         socket.hello = socket.request("session:hello", hello).await?;
         Ok(socket)
     }
 
-    fn over(stream: WebSocketStream<TcpStream>, keep: Keep) -> Self {
+    fn over(stream: WebSocketStream<TcpStream>, keep: Keep, codec: Codec) -> Self {
         let (outbox, queue) = mpsc::unbounded_channel();
         let inbox = Arc::new(Mutex::new(Inbox::default()));
         let (changes, changed) = watch::channel(0);
@@ -114,6 +134,7 @@ impl Socket {
             inbox,
             changed,
             next_id: AtomicU64::new(1),
+            codec,
             task,
         }
     }
@@ -151,7 +172,10 @@ impl Socket {
                 inbox.replies.insert(id, answer);
             }
         }
-        self.write(Message::text(frame.to_string()));
+        self.write(match self.codec {
+            Codec::Json => Message::text(frame.to_string()),
+            Codec::MessagePack => Message::binary(rmp_serde::to_vec(&frame).unwrap()),
+        });
         Pending(pending)
     }
 
@@ -164,6 +188,11 @@ impl Socket {
     /// Everything received so far that is no reply.
     pub fn events(&self) -> Vec<Event> {
         self.inbox.lock().unwrap().events.clone()
+    }
+
+    /// The same, and forgets them; cursors stay.
+    pub fn take_events(&self) -> Vec<Event> {
+        std::mem::take(&mut self.inbox.lock().unwrap().events)
     }
 
     /// The numbered events of one conversation.
@@ -200,12 +229,7 @@ impl Socket {
 
     /// All cursors as hello and resume take them.
     pub fn cursors(&self) -> Value {
-        let inbox = self.inbox.lock().unwrap();
-        inbox
-            .cursors
-            .iter()
-            .map(|(conversation, cursor)| json!({"conversation": conversation, "epoch": cursor.epoch, "seq": cursor.seq}))
-            .collect()
+        self.inbox.lock().unwrap().places()
     }
 
     /// Conversations named in `resync` so far.
@@ -350,6 +374,7 @@ async fn pump(
         tokio::select! {
             received = stream.next() => match received {
                 Some(Ok(Message::Text(text))) => inbox.lock().unwrap().take(text.as_str(), keep),
+                Some(Ok(Message::Binary(bytes))) => inbox.lock().unwrap().take(&text_of(&bytes), keep),
                 Some(Ok(Message::Close(frame))) => break frame.map(close_of),
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => break None,
@@ -382,10 +407,19 @@ async fn drain(
     loop {
         match stream.next().await? {
             Ok(Message::Text(text)) => inbox.lock().unwrap().take(text.as_str(), keep),
+            Ok(Message::Binary(bytes)) => inbox.lock().unwrap().take(&text_of(&bytes), keep),
             Ok(Message::Close(frame)) => return frame.map(close_of),
             Ok(_) => {}
             Err(_) => return None,
         }
+    }
+}
+
+/// A MessagePack frame as JSON; what is none is a fault of the server's.
+fn text_of(packed: &[u8]) -> String {
+    match rmp_serde::from_slice::<Value>(packed) {
+        Ok(frame) => frame.to_string(),
+        Err(error) => format!("no MessagePack ({error}): {packed:02x?}"),
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::harness::server::{BINARY, data_in, run};
+use crate::harness::server::{binary, data_in, run};
 use crate::harness::{Account, Server};
 
 /// Runs it as JSON: whether it ended well, and what it found.
@@ -119,7 +119,7 @@ fn started_with(soft: u32, hard: u32) -> (String, String) {
     let script = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$@\"");
     let mut child = Command::new("/bin/sh")
         .env_clear()
-        .args(["-c", &script, "sh", BINARY, "--listen", "127.0.0.1:0"])
+        .args(["-c", &script, "sh", &binary(), "--listen", "127.0.0.1:0"])
         .args(["--log", "debug", "--data"])
         .arg(data_in(folder.path()))
         .env("FANFARE_LIMITS__CONNECTIONS_MAX", "2000")

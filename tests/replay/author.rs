@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Stage;
-use crate::harness::{Account, Keep, Refusal, Rest, Socket};
+use crate::harness::{Account, Codec, Keep, Refusal, Rest, Socket};
 use crate::history::{Attempt, Deed, Outcome, Recorder};
 use crate::irc::plan::Act;
 
@@ -59,6 +59,7 @@ impl Author {
             account: account.clone(),
             owner: stage.owner.rest.clone(),
             channel: channel.to_owned(),
+            codec: stage.codec,
             recorder: Arc::clone(&stage.recorder),
             sockets: AtomicU32::new(0),
             socket: Mutex::new(None),
@@ -140,6 +141,7 @@ struct Seat {
     /// The channel's owner, who kicks.
     owner: Rest,
     channel: String,
+    codec: Codec,
     recorder: Arc<Recorder>,
     /// Sockets opened so far; names the session in the records.
     sockets: AtomicU32,
@@ -156,8 +158,9 @@ impl Seat {
         }
         let cursors = last.as_ref().map_or(json!([]), |last| last.cursors());
         let token = &self.account.access;
-        let socket =
-            Arc::new(Socket::open_keeping(self.address, token, cursors, Keep::Cursors).await?);
+        let socket = Arc::new(
+            Socket::open_in(self.codec, self.address, token, cursors, Keep::Cursors).await?,
+        );
         if let Some(last) = last {
             self.faults.lock().unwrap().extend(last.faults());
         }

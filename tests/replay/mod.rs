@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::harness::server::{self, data_in};
-use crate::harness::{Account, Event, Options, Server, eventually};
+use crate::harness::{Account, Codec, Event, Options, Server, eventually};
 use crate::history::{self, Entry, History, Recorder};
 use crate::irc::plan::Plan;
 
@@ -32,6 +32,8 @@ pub struct Stage {
     /// Others, to listen and to look on.
     pub guests: Vec<Account>,
     pub recorder: Arc<Recorder>,
+    /// In which the authors speak.
+    pub codec: Codec,
 }
 
 impl Stage {
@@ -62,6 +64,7 @@ impl Stage {
             people: accounts,
             guests,
             recorder: Arc::new(Recorder::new()),
+            codec: Codec::Json,
         }
     }
 
