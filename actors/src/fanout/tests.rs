@@ -89,10 +89,10 @@ fn start(seq: u64, joined_seq: u64) -> Vec<Start> {
     }]
 }
 
-/// The next `count` frames' payloads (short ones).
+/// The next `count` frames' payloads (short ones), without pings.
 async fn read(client: &mut TcpStream, count: usize) -> Vec<String> {
     let mut texts = Vec::new();
-    for _ in 0..count {
+    while texts.len() < count {
         let mut head = [0; 2];
         let whole = async {
             client.read_exact(&mut head).await.unwrap();
@@ -100,7 +100,10 @@ async fn read(client: &mut TcpStream, count: usize) -> Vec<String> {
             client.read_exact(&mut payload).await.unwrap();
             String::from_utf8_lossy(&payload).into_owned()
         };
-        texts.push(tokio::time::timeout(PATIENCE, whole).await.unwrap());
+        let text = tokio::time::timeout(PATIENCE, whole).await.unwrap();
+        if head != [0x89, 0] {
+            texts.push(text);
+        }
     }
     texts
 }
