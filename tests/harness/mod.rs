@@ -11,6 +11,7 @@ pub mod account;
 pub mod events;
 pub mod inbox;
 pub mod listener;
+mod printed;
 pub mod process;
 pub mod raw;
 pub mod rest;

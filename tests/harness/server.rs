@@ -2,16 +2,16 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::printed::Printed;
 use super::{Process, Rest, SOON, eventually};
 
 /// How long a start, recovery included, may take.
@@ -421,51 +421,6 @@ impl Drop for Running {
     }
 }
 
-/// What a child printed, line by line.
-#[derive(Default)]
-struct Printed {
-    /// The lines, and whether that was all.
-    lines: Mutex<(Vec<String>, bool)>,
-    more: Condvar,
-}
-
-impl Printed {
-    fn collect(&self, pipe: impl std::io::Read) {
-        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-            self.lines.lock().unwrap().0.push(line);
-            self.more.notify_all();
-        }
-        self.lines.lock().unwrap().1 = true;
-        self.more.notify_all();
-    }
-
-    fn lines(&self) -> Vec<String> {
-        self.lines.lock().unwrap().0.clone()
-    }
-
-    /// The address in the first line that names one, or `None` when none will.
-    fn address(&self, within: Duration) -> Option<SocketAddr> {
-        let found = |lines: &[String]| lines.iter().find_map(|line| address_in(line));
-        let (lines, _) = self
-            .more
-            .wait_timeout_while(self.lines.lock().unwrap(), within, |(lines, all)| {
-                found(lines).is_none() && !*all
-            })
-            .unwrap();
-        found(&lines.0)
-    }
-}
-
-fn address_in(line: &str) -> Option<SocketAddr> {
-    let (_, rest) = line.split_once("http://")?;
-    let end =
-        rest.find(|letter: char| !(letter.is_ascii_digit() || letter == '.' || letter == ':'));
-    rest[..end.unwrap_or(rest.len())]
-        .trim_end_matches(['.', ':'])
-        .parse()
-        .ok()
-}
-
 /// A free port between 20000 and 32767, where the kernel takes none from for clients.
 fn quiet_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -478,15 +433,4 @@ fn quiet_port() -> u16 {
         }
     }
     panic!("no free port");
-}
-
-#[test]
-fn an_address_is_found_in_a_line() {
-    let expected = Some("127.0.0.1:8080".parse().unwrap());
-    assert_eq!(
-        address_in("REST       http://127.0.0.1:8080/api/v1"),
-        expected
-    );
-    assert_eq!(address_in("listening on http://127.0.0.1:8080."), expected);
-    assert_eq!(address_in("ws://127.0.0.1:8080/ws"), None);
 }
