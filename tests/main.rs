@@ -1,8 +1,8 @@
 //! The whole system, black box, against the real binary.
 //!
 //! Scripts of Alice and Bob are in `people`, faults in `kill9`, `races`, `refusals` and
-//! `hostile`, a real chat in `real_chat`. Beneath them lie `harness` (server and
-//! clients), `history` (records and checkers), `irc` (the logs) and `replay`.
+//! `hostile`, TLS in `tls`, a real chat in `real_chat`. Beneath them lie `harness`
+//! (server and clients), `history` (records and checkers), `irc` (the logs) and `replay`.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -23,3 +23,4 @@ mod real_chat;
 mod refusals;
 mod replay;
 mod tidy;
+mod tls;

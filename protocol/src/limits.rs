@@ -43,6 +43,10 @@ limits! {
     body_grace_ms: u64 = 10_000,
     /// Slowest body after the grace.
     body_bytes_per_s_min: u64 = 1024,
+    /// From accept to the end of the TLS handshake.
+    tls_handshake_ms_max: u64 = 10_000,
+    /// TLS handshakes that compute at once; 0 means one per two cores.
+    tls_handshakes_at_once: usize = 0,
     /// A response that makes no progress for this long is closed.
     response_stalled_ms_max: u64 = 30_000,
 
@@ -324,6 +328,9 @@ pub const HEAD_ROW_MS: u64 = 10_000;
 pub const ROOM_ORDERS_MAX: usize = 4096;
 /// Unsent bytes the kernel keeps per socket before it is not writable.
 pub const NOTSENT_LOWAT_BYTES: u32 = 32 * 1024;
+/// Bytes that TLS takes of one socket before the kernel has taken them: one
+/// full record (RFC 8446, 5.1).
+pub const TLS_UNSENT_BYTES_MAX: usize = 16 * 1024;
 /// Sent bytes without acknowledgement for this long end a connection (TCP_USER_TIMEOUT).
 pub const UNACKNOWLEDGED_MS_MAX: u64 = 30_000;
 /// First pause when accepting fails (no file descriptor left); it doubles.

@@ -58,6 +58,12 @@ pub struct Settings {
     /// Configuration file (else ./fanfare.toml if there is one)
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Certificate for HTTPS, PEM; SIGHUP reads it again
+    #[arg(long, global = true, value_name = "FILE")]
+    pub tls_cert: Option<String>,
+    /// Its private key, PEM
+    #[arg(long, global = true, value_name = "FILE")]
+    pub tls_key: Option<String>,
     /// Rate limits per user and address: on or off
     #[arg(long, global = true, value_name = "on|off")]
     pub rates: Option<String>,
@@ -83,6 +89,8 @@ impl Settings {
             ("data", "--data", &self.data),
             ("store", "--store", &self.store),
             ("cql_nodes", "--cql-nodes", &self.cql_nodes),
+            ("tls_cert", "--tls-cert", &self.tls_cert),
+            ("tls_key", "--tls-key", &self.tls_key),
             ("rates", "--rates", &self.rates),
             ("origins", "--origins", &self.origins),
             (

@@ -11,6 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use fanfare_protocol::Limits;
+use fanfare_transport::accept::CertificateFiles;
 use figment::Figment;
 use figment::value::Value;
 use ipnet::IpNet;
@@ -34,6 +35,10 @@ pub struct Config {
     pub store: Store,
     /// Nodes of the CQL cluster.
     pub cql_nodes: Vec<String>,
+    /// Certificate of the server and those that signed it, PEM.
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's private key, PEM.
+    pub tls_key: Option<PathBuf>,
     /// Whether users and addresses are limited in what they do per second.
     pub rates: Switch,
     /// Web origins that may connect, besides the server's own.
@@ -94,6 +99,8 @@ impl Default for Config {
             data: PathBuf::from("fanfare-data"),
             store: Store::Embedded,
             cql_nodes: Vec::new(),
+            tls_cert: None,
+            tls_key: None,
             rates: Switch::On,
             origins: Vec::new(),
             trusted_proxies: Vec::new(),
@@ -220,6 +227,23 @@ impl Config {
         self.trusted_proxies.iter().map(network).collect()
     }
 
+    /// Where certificate and key lie; without any the server speaks plain
+    /// HTTP.
+    ///
+    /// # Errors
+    /// [`ConfigError::Unfit`] for one without the other.
+    pub fn certificate_files(&self) -> Result<Option<CertificateFiles>, ConfigError> {
+        match (self.tls_cert.clone(), self.tls_key.clone()) {
+            (Some(certificate), Some(key)) => Ok(Some(CertificateFiles { certificate, key })),
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(unfit("tls_key", "is missing; tls_cert needs its key")),
+            (None, Some(_)) => Err(unfit(
+                "tls_cert",
+                "is missing; tls_key needs its certificate",
+            )),
+        }
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         if self.store == Store::Cql {
             let why = "`cql` is not built into this version yet; use `embedded`";
@@ -228,6 +252,7 @@ impl Config {
         if !self.cql_nodes.is_empty() {
             return Err(unfit("cql_nodes", "only for store = \"cql\""));
         }
+        self.certificate_files()?;
         self.trusted_networks()?;
         for origin in &self.origins {
             let rest = origin.strip_prefix("https://");
@@ -249,7 +274,8 @@ impl Config {
 }
 
 /// Limits of which none at all makes sense.
-const MAY_BE_ZERO: [&str; 12] = [
+const MAY_BE_ZERO: [&str; 13] = [
+    "tls_handshakes_at_once",
     "password_hashes_at_once",
     "password_hashes_waiting_max",
     "hello_subscriptions",

@@ -9,6 +9,7 @@ mod open;
 mod seed;
 mod serve;
 mod telemetry;
+mod tls;
 
 use std::io::Write as _;
 use std::process::ExitCode;

@@ -12,7 +12,7 @@ use fanfare_actors::node::{Node, NodeParts};
 use fanfare_actors::rates::Rates;
 use fanfare_protocol::Limits;
 use fanfare_protocol::limits::STORE_CLOSE_MS_MIN;
-use fanfare_transport::accept::{AcceptLimits, Listener, TrustedProxies};
+use fanfare_transport::accept::{AcceptLimits, Listener, Tls, TrustedProxies};
 use fanfare_transport::ws::handshake::AllowedOrigins;
 use fanfare_transport::{Health, TransportParts};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -23,6 +23,7 @@ use crate::config::{Config, Switch};
 use crate::doctor::files;
 use crate::open::{Opened, open};
 use crate::telemetry::Metrics;
+use crate::tls::{self, ReloadSignal};
 
 /// Runs the server until SIGTERM or SIGINT.
 ///
@@ -30,12 +31,14 @@ use crate::telemetry::Metrics;
 /// A sentence for people when it cannot start.
 pub async fn serve(mut config: Config) -> anyhow::Result<()> {
     let stop_signals = StopSignals::catch()?;
+    let reload_signal = ReloadSignal::catch()?;
     let metrics = Metrics::install().context("cannot count anything")?;
     tokio::spawn(metrics.clone().fold());
     config.limits.connections_max = files::raise(&config.limits);
     let limits = Arc::new(config.limits.clone());
+    let tls = tls::load(&config)?;
     let opened = open(&config).await?;
-    let listener = bind(&config)?;
+    let listener = bind(&config, tls.clone())?;
     let address = listener.local_addr().context("cannot tell the address")?;
     let node = Arc::new(start(&config, &opened, &limits).await?);
     let (stop, stopped) = watch::channel(false);
@@ -48,6 +51,7 @@ pub async fn serve(mut config: Config) -> anyhow::Result<()> {
         origins: AllowedOrigins::new(&config.origins),
     };
     let serving = tokio::spawn(fanfare_transport::serve(listener, parts, stopped, grace));
+    tokio::spawn(reload_signal.obey(tls));
     tracing::info!(%address, data = %config.data.display(), "ready");
     announce(&config, address).context("cannot print where the server is")?;
     stop_signals.asked().await;
@@ -112,14 +116,18 @@ fn health(opened: &Opened, stopped: &watch::Receiver<bool>, metrics: Metrics) ->
     }
 }
 
-fn bind(config: &Config) -> anyhow::Result<Listener> {
+fn bind(config: &Config, tls: Option<Arc<Tls>>) -> anyhow::Result<Listener> {
     let trusted = TrustedProxies::new(config.trusted_networks()?);
     let limits = AcceptLimits::from(&config.limits);
-    Listener::bind(config.listen, limits, trusted).with_context(|| {
+    let listener = Listener::bind(config.listen, limits, trusted).with_context(|| {
         format!(
             "cannot listen on {}; stop what listens there or choose another address with --listen",
             config.listen
         )
+    })?;
+    Ok(match tls {
+        Some(tls) => listener.with_tls(tls),
+        None => listener,
     })
 }
 
@@ -141,12 +149,16 @@ fn book(opened: &Opened, rates: &Arc<Rates>, limits: &Arc<Limits>) -> Arc<Accoun
 fn announce(config: &Config, address: SocketAddr) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     let version = env!("CARGO_PKG_VERSION");
-    writeln!(out, "Fanfare {version} listens on http://{address}")?;
-    writeln!(out, "  REST       http://{address}/api/v1")?;
-    writeln!(out, "  WebSocket  ws://{address}/ws")?;
+    let (http, ws) = match config.tls_cert {
+        Some(_) => ("https", "wss"),
+        None => ("http", "ws"),
+    };
+    writeln!(out, "Fanfare {version} listens on {http}://{address}")?;
+    writeln!(out, "  REST       {http}://{address}/api/v1")?;
+    writeln!(out, "  WebSocket  {ws}://{address}/ws")?;
     writeln!(
         out,
-        "  health     http://{address}/readyz, /livez, /metrics"
+        "  health     {http}://{address}/readyz, /livez, /metrics"
     )?;
     writeln!(out, "  data       {}", config.data.display())?;
     if config.rates == Switch::Off {

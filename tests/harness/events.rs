@@ -8,9 +8,9 @@ use hyper::body::Incoming;
 use hyper::header::HOST;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
+use super::dial::dial;
 use super::{Account, Refusal, SOON, Server};
 
 /// A session that was begun; its stream may be open or not.
@@ -96,7 +96,7 @@ impl EventSession {
 impl Events {
     /// Asks for a stream.
     pub async fn of(address: SocketAddr, query: &str) -> Result<Self, Refusal> {
-        let stream = TcpStream::connect(address).await.map_err(Refusal::lost)?;
+        let stream = dial(address).await.map_err(Refusal::lost)?;
         let connecting = hyper::client::conn::http1::handshake(TokioIo::new(stream));
         let (mut sender, connection) = connecting.await.map_err(Refusal::lost)?;
         let connection = tokio::spawn(async move {

@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::dial::authority;
 use super::{SOON, eventually};
 
 /// In which language.
@@ -40,8 +41,15 @@ impl Listener {
         let folder = tempfile::tempdir().unwrap();
         let errors = File::create(folder.path().join("stderr")).unwrap();
         let mut command = command(language);
+        let authority = authority(address);
+        if let Some(authority) = &authority {
+            // Whom Node and Python's OpenSSL trust besides, or instead.
+            command
+                .env("NODE_EXTRA_CA_CERTS", authority.root())
+                .env("SSL_CERT_FILE", authority.root());
+        }
         let child = command
-            .env("FANFARE_URL", url(language, address))
+            .env("FANFARE_URL", url(language, address, authority.is_some()))
             .env("FANFARE_TOKEN", token)
             .env("FANFARE_OUT", folder.path().join("frames"))
             .stdin(Stdio::piped())
@@ -122,10 +130,13 @@ impl Drop for Listener {
     }
 }
 
-fn url(language: Language, address: SocketAddr) -> String {
+fn url(language: Language, address: SocketAddr, by_tls: bool) -> String {
+    let s = if by_tls { "s" } else { "" };
     match language {
-        Language::Node | Language::NodeMsgPack | Language::Python => format!("ws://{address}/ws"),
-        Language::PythonEvents | Language::PythonBrokenEvents => format!("http://{address}"),
+        Language::Node | Language::NodeMsgPack | Language::Python => {
+            format!("ws{s}://{address}/ws")
+        }
+        Language::PythonEvents | Language::PythonBrokenEvents => format!("http{s}://{address}"),
     }
 }
 

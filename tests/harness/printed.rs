@@ -43,7 +43,9 @@ impl Printed {
 }
 
 fn address_in(line: &str) -> Option<SocketAddr> {
-    let (_, rest) = line.split_once("http://")?;
+    let (_, rest) = line
+        .split_once("http://")
+        .or_else(|| line.split_once("https://"))?;
     let end =
         rest.find(|letter: char| !(letter.is_ascii_digit() || letter == '.' || letter == ':'));
     rest[..end.unwrap_or(rest.len())]
@@ -60,5 +62,6 @@ fn an_address_is_found_in_a_line() {
         expected
     );
     assert_eq!(address_in("listening on http://127.0.0.1:8080."), expected);
+    assert_eq!(address_in("listens on https://127.0.0.1:8080"), expected);
     assert_eq!(address_in("ws://127.0.0.1:8080/ws"), None);
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
 
 use super::SOON;
+use super::dial::{Duplex, dial, over};
 
 /// Opcodes of RFC 6455, 5.2.
 pub const CONTINUATION: u8 = 0x0;
@@ -95,19 +96,17 @@ pub enum Received {
     End,
 }
 
-/// A TCP connection, upgraded or not.
+/// A connection, upgraded or not.
 pub struct Raw {
-    stream: TcpStream,
+    stream: Box<dyn Duplex>,
     buffer: Vec<u8>,
 }
 
 impl Raw {
-    /// Only the TCP connection.
+    /// Only the connection.
     pub async fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
-        stream.set_nodelay(true).unwrap();
         Self {
-            stream,
+            stream: dial(address).await.unwrap(),
             buffer: Vec::new(),
         }
     }
@@ -120,7 +119,7 @@ impl Raw {
         socket.set_recv_buffer_size(4096)?;
         socket.bind(SocketAddr::from((from, 0)))?;
         Ok(Self {
-            stream: socket.connect(address).await?,
+            stream: over(socket.connect(address).await?, address).await?,
             buffer: Vec::new(),
         })
     }
@@ -153,9 +152,14 @@ impl Raw {
         self
     }
 
+    /// Says that nothing more comes.
+    pub async fn say_end(&mut self) {
+        self.stream.shutdown().await.unwrap();
+    }
+
     /// Writes bytes; false when the server has cut the connection.
     pub async fn write(&mut self, bytes: &[u8]) -> bool {
-        self.stream.write_all(bytes).await.is_ok()
+        self.stream.write_all(bytes).await.is_ok() && self.stream.flush().await.is_ok()
     }
 
     pub async fn frame(&mut self, frame: &Frame) -> bool {
@@ -191,18 +195,10 @@ impl Raw {
     /// `bytes_max`.
     pub async fn fill(&mut self, with: &[u8], still: Duration, bytes_max: usize) -> Option<usize> {
         let (mut took, mut at) = (0, 0);
-        while tokio::time::timeout(still, self.stream.writable())
-            .await
-            .is_ok()
-        {
-            match self.stream.try_write(&with[at..]) {
-                Ok(written) => {
-                    took += written;
-                    at = (at + written) % with.len();
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                Err(_) => return None,
-            }
+        while let Ok(written) = tokio::time::timeout(still, self.stream.write(&with[at..])).await {
+            let written = written.ok()?;
+            took += written;
+            at = (at + written) % with.len();
             if took > bytes_max {
                 return None;
             }
@@ -241,6 +237,13 @@ impl Raw {
                 Received::Text(_) | Received::Pong(_) => {}
             }
         }
+    }
+
+    /// How many bytes come until the connection ends, or how it breaks.
+    pub async fn rest(&mut self) -> std::io::Result<usize> {
+        let mut rest = Vec::new();
+        let read = tokio::time::timeout(SOON, self.stream.read_to_end(&mut rest));
+        read.await.expect("the server ends it")
     }
 
     fn whole_frame(&mut self) -> Option<(u8, Vec<u8>)> {

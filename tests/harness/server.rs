@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::printed::Printed;
-use super::{Process, Rest, SOON, eventually};
+use super::{Authority, Process, Rest, SOON, dial, eventually};
 
 /// How long a start, recovery included, may take.
 const START_WITHIN: Duration = Duration::from_secs(60);
@@ -32,6 +32,7 @@ pub struct Options {
     port_kept: bool,
     disk_may_fail: bool,
     descriptors_max: Option<u32>,
+    tls: Option<Arc<Authority>>,
 }
 
 impl Options {
@@ -71,6 +72,12 @@ impl Options {
     /// kernel gives to clients, so that none of them takes it while the server is down.
     pub fn port_kept(mut self) -> Self {
         self.port_kept = true;
+        self
+    }
+
+    /// With a certificate; the clients here know it.
+    pub fn tls(mut self, authority: &Arc<Authority>) -> Self {
+        self.tls = Some(Arc::clone(authority));
         self
     }
 
@@ -197,8 +204,13 @@ impl Server {
 
     /// SIGTERM without waiting.
     pub fn ask_to_stop(&self) {
+        self.signal("-TERM");
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: &str) {
         let sent = Command::new("kill")
-            .args(["-TERM", &self.process().0.to_string()])
+            .args([signal, &self.process().0.to_string()])
             .status()
             .unwrap();
         assert!(sent.success());
@@ -374,6 +386,10 @@ impl Running {
         }
         let mut command = without_variables("sh");
         command.args(["-c", &format!("{script}exec \"$0\" \"$@\""), &binary()]);
+        if let Some(authority) = &options.tls {
+            command.arg("--tls-cert").arg(authority.certificate());
+            command.arg("--tls-key").arg(authority.key());
+        }
         let mut child = command
             .arg("--config")
             .arg(config)
@@ -405,6 +421,9 @@ impl Running {
                 stdout.lines()
             );
         };
+        if let Some(authority) = &options.tls {
+            dial::trust(address, authority);
+        }
         Self {
             child,
             address,
@@ -415,6 +434,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        dial::forget(self.address);
         // Err: it has ended by itself.
         self.child.kill().ok();
         self.child.wait().ok();

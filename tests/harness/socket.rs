@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
@@ -16,6 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
+use super::dial::{Duplex, dial};
 use super::inbox::{Cursor, Event, Inbox, Keep};
 use super::{Refusal, SOON};
 
@@ -59,8 +59,7 @@ impl Opening {
             }
         }
         let upgrade = async {
-            let stream = TcpStream::connect(address).await.map_err(Refusal::lost)?;
-            stream.set_nodelay(true).map_err(Refusal::lost)?;
+            let stream = dial(address).await.map_err(Refusal::lost)?;
             client_async(request, stream)
                 .await
                 .map_err(|error| match error {
@@ -123,7 +122,7 @@ impl Socket {
         Ok(socket)
     }
 
-    fn over(stream: WebSocketStream<TcpStream>, keep: Keep, codec: Codec) -> Self {
+    fn over(stream: WebSocketStream<Box<dyn Duplex>>, keep: Keep, codec: Codec) -> Self {
         let (outbox, queue) = mpsc::unbounded_channel();
         let inbox = Arc::new(Mutex::new(Inbox::default()));
         let (changes, changed) = watch::channel(0);
@@ -363,7 +362,7 @@ impl Pending {
 }
 
 async fn pump(
-    stream: WebSocketStream<TcpStream>,
+    stream: WebSocketStream<Box<dyn Duplex>>,
     mut queue: mpsc::UnboundedReceiver<Message>,
     inbox: Arc<Mutex<Inbox>>,
     changes: watch::Sender<u64>,
@@ -400,7 +399,7 @@ async fn pump(
 }
 
 async fn drain(
-    stream: &mut futures_util::stream::SplitStream<WebSocketStream<TcpStream>>,
+    stream: &mut futures_util::stream::SplitStream<WebSocketStream<Box<dyn Duplex>>>,
     inbox: &Mutex<Inbox>,
     keep: Keep,
 ) -> Option<(u16, String)> {

@@ -27,7 +27,7 @@ class EventListener(Listener):
         begun = self.begin()
         self.note({"re": 1, "data": begun})
         query = urlencode({"ticket": begun["ticket"]})
-        connection = http.client.HTTPConnection(urlsplit(self.url).netloc)
+        connection = self.connection()
         try:
             connection.request("GET", f"/api/v1/session/events?{query}")
             response = connection.getresponse()
@@ -49,7 +49,7 @@ class EventListener(Listener):
         data = self.hello()["data"]
         token = data.pop("token")
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        connection = http.client.HTTPConnection(urlsplit(self.url).netloc)
+        connection = self.connection()
         try:
             connection.request("POST", "/api/v1/session", json.dumps(data), headers)
             response = connection.getresponse()
@@ -61,6 +61,12 @@ class EventListener(Listener):
             return json.loads(body)["data"]
         finally:
             connection.close()
+
+    def connection(self) -> http.client.HTTPConnection:
+        url = urlsplit(self.url)
+        by_tls = url.scheme == "https"
+        kind = http.client.HTTPSConnection if by_tls else http.client.HTTPConnection
+        return kind(url.netloc)
 
     def note(self, frame: dict) -> None:
         self.out.write(json.dumps(frame) + "\n")

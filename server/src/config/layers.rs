@@ -72,7 +72,7 @@ impl Layer {
     /// or a number.
     pub(super) fn one(key: &str, text: &str, place: Place, known: &Known) -> Result<Self, Unknown> {
         let value = match known.default_of(key) {
-            Some(Value::String(..)) => Value::from(text),
+            Some(Value::String(..) | Value::Empty(..)) => Value::from(text),
             Some(Value::Array(..)) => {
                 let items = text.split(',').map(str::trim);
                 Value::from(items.filter(|item| !item.is_empty()).collect::<Vec<_>>())

@@ -228,6 +228,16 @@ fn values_that_do_not_fit_are_refused() {
     for (name, value, why) in [
         ("FANFARE_STORE", "cql", "not built into this version"),
         ("FANFARE_CQL_NODES", "a,b", "only for store"),
+        (
+            "FANFARE_TLS_CERT",
+            "cert.pem",
+            "`tls_key` is wrong: is missing",
+        ),
+        (
+            "FANFARE_TLS_KEY",
+            "key.pem",
+            "`tls_cert` is wrong: is missing",
+        ),
         ("FANFARE_TRUSTED_PROXIES", "10.0.0.0/33", "no network"),
         ("FANFARE_ORIGINS", "chat.example.org", "no origin"),
         ("FANFARE_ORIGINS", "https://a.example/chat", "no origin"),
@@ -337,9 +347,12 @@ fn what_is_printed_reads_back_and_holds_no_secret() {
     let variables = vars(&[
         ("FANFARE_LISTEN", "127.0.0.1:7"),
         ("FANFARE_LIMITS__PAGE_MAX", "77"),
+        ("FANFARE_TLS_CERT", "1234"),
+        ("FANFARE_TLS_KEY", "tls/key.pem"),
     ]);
     let loaded = Loaded::load(&settings(), variables, tempdir().unwrap().path()).unwrap();
     read_back(&loaded);
+    assert_eq!(loaded.config.tls_cert, Some(PathBuf::from("1234")));
     let secret = Config {
         cql_nodes: vec!["user:hunter2@node-1:9042".into()],
         origins: vec!["https://user:hunter2@a.example".into()],
@@ -380,7 +393,7 @@ fn collect(dict: &Dict, above: &str, keys: &mut BTreeSet<(String, String)>) {
                 continue;
             }
             Value::String(_, text) => text.clone(),
-            Value::Array(..) => "none".to_owned(),
+            Value::Array(..) | Value::Empty(..) => "none".to_owned(),
             number => number.to_u128().unwrap().to_string(),
         };
         keys.insert((key, default));

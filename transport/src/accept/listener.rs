@@ -27,7 +27,8 @@ use super::admission::{ConnectionGuard, Full, OpenConnections};
 use super::body::{BodyPace, PacedBody};
 use super::client_address::TrustedProxies;
 use super::request::{Served, Shared};
-use super::stream::HttpStream;
+use super::stream::{HttpStream, PacedStream};
+use super::tls::Tls;
 
 /// What the accept loop allows; the numbers come from [`Limits`].
 #[derive(Debug, Clone)]
@@ -64,6 +65,7 @@ pub struct Listener {
     tcp: TcpListener,
     limits: AcceptLimits,
     shared: Arc<Shared>,
+    tls: Option<Arc<Tls>>,
 }
 
 /// How the drain ended.
@@ -104,7 +106,15 @@ impl Listener {
                 body_pace: limits.body_pace,
             }),
             limits,
+            tls: None,
         })
+    }
+
+    /// The same, and every connection begins with a TLS handshake.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Arc<Tls>) -> Self {
+        self.tls = Some(tls);
+        self
     }
 
     /// Where it listens.
@@ -137,9 +147,13 @@ impl Listener {
         S: Clone + Send + 'static,
         S::Future: Send,
     {
-        let http = self.limits.http();
+        let manners = Arc::new(Manners {
+            http: self.limits.http(),
+            tls: self.tls.clone(),
+            grace,
+            cut_off: AtomicUsize::new(0),
+        });
         let mut failures = AcceptFailures::new(&self.limits);
-        let cut_off = Arc::new(AtomicUsize::new(0));
         // Every connection task holds a receiver: closed when all have ended.
         let tasks = watch::Sender::new(());
         loop {
@@ -162,43 +176,30 @@ impl Listener {
                 continue;
             };
             let served = Served::new(routes.clone(), Arc::clone(&self.shared), peer, guard);
-            let connection = http
-                .serve_connection(TokioIo::new(stream), served)
-                .with_upgrades();
-            let mut shutdown = shutdown.clone();
-            let (task, cut_off) = (tasks.subscribe(), Arc::clone(&cut_off));
+            let (task, manners, shutdown) =
+                (tasks.subscribe(), Arc::clone(&manners), shutdown.clone());
             tokio::spawn(async move {
                 let _task = task;
-                let mut connection = pin!(connection);
-                tokio::select! {
-                    ended = connection.as_mut() => return log_end(peer, ended),
-                    _ = shutdown.wait_for(|stop| *stop) => {}
-                }
-                connection.as_mut().graceful_shutdown();
-                match tokio::time::timeout(grace, connection).await {
-                    Ok(ended) => log_end(peer, ended),
-                    Err(_) => {
-                        cut_off.fetch_add(1, Ordering::Relaxed);
-                    }
-                }
+                manners.attend(stream, served, peer, shutdown).await;
             });
         }
         drop(self.tcp);
         tasks.closed().await;
         Drained {
-            cut_off: cut_off.load(Ordering::Relaxed),
+            cut_off: manners.cut_off.load(Ordering::Relaxed),
         }
     }
 
     /// Counts a new connection and sets its socket up; `None` closes it.
-    fn admit(&self, stream: TcpStream, peer: SocketAddr) -> Option<(HttpStream, ConnectionGuard)> {
+    fn admit(&self, stream: TcpStream, peer: SocketAddr) -> Option<(PacedStream, ConnectionGuard)> {
         let address = peer.ip().to_canonical();
         let counted = !self.shared.trusted.contains(address);
         let guard = match self.shared.open.admit(counted.then_some(address)) {
             Ok(guard) => guard,
             Err(full) => {
                 count_refusal(full);
-                if full == Full::Total {
+                // In the middle of a TLS handshake nobody would understand it.
+                if full == Full::Total && self.tls.is_none() {
                     say_unavailable(stream);
                 }
                 return None;
@@ -210,8 +211,57 @@ impl Listener {
             return None;
         }
         metrics::counter!("fanfare_connections_accepted_total").increment(1);
-        let stream = HttpStream::new(stream, self.limits.response_stalled_time_max);
+        let stream = PacedStream::new(stream, self.limits.response_stalled_time_max);
         Some((stream, guard))
+    }
+}
+
+/// How all connections of one listener are treated.
+struct Manners {
+    http: http1::Builder,
+    tls: Option<Arc<Tls>>,
+    grace: Duration,
+    /// HTTP connections that were busy for longer than the grace.
+    cut_off: AtomicUsize,
+}
+
+impl Manners {
+    /// One connection from its first byte to its end or upgrade.
+    async fn attend<S>(
+        &self,
+        stream: PacedStream,
+        served: Served<S>,
+        peer: SocketAddr,
+        mut shutdown: watch::Receiver<bool>,
+    ) where
+        S: Service<Request<PacedBody>, Response = warp::reply::Response, Error = Infallible>,
+        S: Clone + Send + 'static,
+        S::Future: Send,
+    {
+        let stream = match &self.tls {
+            None => HttpStream::Plain(stream),
+            Some(tls) => tokio::select! {
+                // Nobody has asked for anything yet.
+                _ = shutdown.wait_for(|stop| *stop) => return,
+                shaken = tls.accept(stream, peer) => match shaken {
+                    Some(stream) => stream,
+                    None => return,
+                },
+            },
+        };
+        let connection = self.http.serve_connection(TokioIo::new(stream), served);
+        let mut connection = pin!(connection.with_upgrades());
+        tokio::select! {
+            ended = connection.as_mut() => return log_end(peer, ended),
+            _ = shutdown.wait_for(|stop| *stop) => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        match tokio::time::timeout(self.grace, connection).await {
+            Ok(ended) => log_end(peer, ended),
+            Err(_) => {
+                self.cut_off.fetch_add(1, Ordering::Relaxed);
+            }
+        }
     }
 }
 

@@ -1,11 +1,14 @@
 //! The accept loop over loopback, with warp routes behind it.
 
+mod tls;
+
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use fanfare_actors::fanout::Wire;
 use hyper::upgrade::OnUpgrade;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -64,7 +67,10 @@ impl Server {
 
     fn behind(limits: AcceptLimits, trusted: TrustedProxies, grace: Duration) -> Self {
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let listener = Listener::bind(any_port, limits, trusted).unwrap();
+        Self::over(Listener::bind(any_port, limits, trusted).unwrap(), grace)
+    }
+
+    fn over(listener: Listener, grace: Duration) -> Self {
         let (sender, sockets) = mpsc::unbounded_channel();
         let (answer, asked) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let routes = routes(sender, Arc::clone(&answer), Arc::clone(&asked));
@@ -152,7 +158,11 @@ async fn hand_over(
     guard: ConnectionGuard,
     sockets: mpsc::UnboundedSender<Socket>,
 ) {
-    let (tcp, already_read) = into_tcp(upgrade.await.unwrap()).unwrap();
+    let (wire, already_read) = into_wire(upgrade.await.unwrap()).unwrap();
+    let Wire::Plain(tcp) = wire else {
+        panic!("not over TLS")
+    };
+    let tcp = Arc::into_inner(tcp).unwrap();
     sockets.send((tcp, already_read, guard)).unwrap();
 }
 

@@ -15,7 +15,7 @@ use super::handshake::{
 };
 use super::inbound::Inbound;
 use super::reader::read;
-use crate::accept::{ClientAddr, ConnectionGuard, HttpVersion, into_tcp};
+use crate::accept::{ClientAddr, ConnectionGuard, HttpVersion, into_wire};
 use crate::credentials::bearer;
 
 /// What an upgrade request brings.
@@ -80,16 +80,14 @@ pub async fn take_over<I: Inbound>(
         Ok(upgraded) => upgraded,
         Err(error) => return tracing::debug!(%error, "client left before the upgrade"),
     };
-    let Ok((stream, early)) = into_tcp(upgraded) else {
+    let Ok((wire, early)) = into_wire(upgraded) else {
         return tracing::error!("an upgraded connection of another accept loop");
     };
-    let stream = Arc::new(stream);
-    match attach(Wire::Plain(Arc::clone(&stream))) {
-        Ok(inbound) => read(stream, early, inbound, limits).await,
+    match attach(wire.clone()) {
+        Ok(inbound) => read(wire, early, inbound, limits).await,
         Err(refusal) => {
             tracing::debug!(%refusal, "socket not taken");
-            // Into an empty buffer; whoever left already needs no code.
-            let _ = stream.try_write(&close_frame(1013, "try again later"));
+            wire.refuse(&close_frame(1013, "try again later"));
         }
     }
     // The connection counts until its reader is done.

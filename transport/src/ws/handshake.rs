@@ -2,7 +2,7 @@
 //! may it become a socket, and what does the 101 say.
 //!
 //! Who the client is, is not decided here; taking the socket from hyper is
-//! the work of `accept::into_tcp`.
+//! the work of `accept::into_wire`.
 
 use std::collections::HashSet;
 

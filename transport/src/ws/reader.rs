@@ -8,11 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use fanfare_actors::fanout::{Close, pong_frame};
+use fanfare_actors::fanout::{Close, Wire, pong_frame};
 use fanfare_protocol::Limits;
 use fanfare_protocol::limits::{CLOSE_MS_MAX, READ_BYTES};
-use tokio::io::Interest;
-use tokio::net::TcpStream;
 
 use super::decoder::{Decoder, DecoderLimits, Incoming};
 use super::frame::Fault;
@@ -23,15 +21,10 @@ thread_local! {
 }
 
 /// Reads a connection to its end. `early` is what came with the upgrade.
-pub(super) async fn read(
-    stream: Arc<TcpStream>,
-    early: Bytes,
-    inbound: impl Inbound,
-    limits: Arc<Limits>,
-) {
+pub(super) async fn read(wire: Wire, early: Bytes, inbound: impl Inbound, limits: Arc<Limits>) {
     let mut reader = Reader {
         decoder: Decoder::new(DecoderLimits::from(&*limits)),
-        stream,
+        wire,
         inbound,
         limits,
         is_closing: false,
@@ -45,7 +38,7 @@ pub(super) async fn read(
 
 struct Reader<I: Inbound> {
     decoder: Decoder,
-    stream: Arc<TcpStream>,
+    wire: Wire,
     inbound: I,
     limits: Arc<Limits>,
     /// We asked for the end: what still comes is thrown away.
@@ -111,7 +104,7 @@ impl<I: Inbound> Reader<I> {
 
     /// Waits for bytes; with half a message, only until it is overdue.
     async fn wait(&mut self) -> bool {
-        let ready = self.stream.ready(Interest::READABLE);
+        let ready = self.wire.readable();
         let Some(since) = self.decoder.partial_since() else {
             return ready.await.is_ok();
         };
@@ -132,10 +125,10 @@ impl<I: Inbound> Reader<I> {
         let mut left_bytes = self.limits.inbound_message_bytes_max;
         let rest = async {
             while left_bytes > 0 {
-                if self.stream.ready(Interest::READABLE).await.is_err() {
+                if self.wire.readable().await.is_err() {
                     return;
                 }
-                let read = BUFFER.with_borrow_mut(|buffer| self.stream.try_read(buffer));
+                let read = BUFFER.with_borrow_mut(|buffer| self.wire.try_read(buffer));
                 match read {
                     Ok(0) => return,
                     Ok(length) => left_bytes = left_bytes.saturating_sub(length),
@@ -150,7 +143,7 @@ impl<I: Inbound> Reader<I> {
     }
 
     fn fill(&mut self) -> Read {
-        BUFFER.with_borrow_mut(|buffer| match self.stream.try_read(buffer) {
+        BUFFER.with_borrow_mut(|buffer| match self.wire.try_read(buffer) {
             Ok(0) => Read::End,
             Ok(length) => match buffer.get_mut(..length) {
                 Some(bytes) => Read::Messages(self.decode(bytes)),
