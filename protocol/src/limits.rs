@@ -347,6 +347,10 @@ pub const RELAYS: usize = 8;
 pub const SESSION_SUPERVISORS: usize = 8;
 /// Rooms activated at once after a start.
 pub const ACTIVATIONS_AT_ONCE: usize = 32;
+/// Hellos answered at once on a node; the others wait in order.
+pub const HELLOS_AT_ONCE: usize = 16;
+/// How long one of them may hold up others.
+pub const HELLO_TURN_MS_MAX: u64 = 500;
 /// Conversations of one subscribe that are placed at once.
 pub const PLACEMENTS_AT_ONCE: usize = 16;
 /// The note that a conversation is live is repeated after this (ARCHITECTURE §6).

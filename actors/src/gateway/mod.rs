@@ -19,6 +19,7 @@ use std::sync::Arc;
 use fanfare_engine::port::{Log, MarksPort, Members, Names};
 use fanfare_engine::secret::DataSecret;
 use fanfare_protocol::Limits;
+use fanfare_protocol::limits::HELLOS_AT_ONCE;
 use ractor::ActorCell;
 use tokio::sync::Semaphore;
 
@@ -75,6 +76,9 @@ pub struct GatewayParts {
 pub struct Gateway {
     pub(crate) parts: GatewayParts,
     pub(crate) node_permits: Arc<Semaphore>,
+    /// Turns to answer hello: a storm of them must not line up in front of
+    /// everybody who talks.
+    pub(crate) hello_turns: Semaphore,
     event_sessions: Arc<EventSessions>,
 }
 
@@ -86,6 +90,7 @@ impl Gateway {
         Self {
             event_sessions: Arc::new(EventSessions::new(&parts.limits)),
             node_permits: Arc::new(Semaphore::new(permits)),
+            hello_turns: Semaphore::new(HELLOS_AT_ONCE),
             parts,
         }
     }

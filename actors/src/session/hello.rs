@@ -3,10 +3,12 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use fanfare_engine::check;
 use fanfare_protocol::cursor::{CursorWish, Gone, GoneReason, Placed};
 use fanfare_protocol::frame::{FrameId, Hello, HelloLimits, HelloReply};
+use fanfare_protocol::limits::HELLO_TURN_MS_MAX;
 use fanfare_protocol::reply::Reply;
 use fanfare_protocol::user::User;
 use fanfare_protocol::{Code, ConversationId, Refusal};
@@ -79,7 +81,18 @@ impl State {
         };
         tokio::spawn(async move {
             let session = greeting.session.clone();
-            let welcome = greeting.greet(hello, asker).await;
+            let gateway = Arc::clone(&greeting.gateway);
+            // Closed by nobody.
+            let turn = gateway.hello_turns.acquire().await;
+            let mut greet = std::pin::pin!(greeting.greet(hello, asker));
+            let turn_max = Duration::from_millis(HELLO_TURN_MS_MAX);
+            let in_time = tokio::time::timeout(turn_max, &mut greet).await;
+            // One that waits for a room to load holds up no others.
+            drop(turn);
+            let welcome = match in_time {
+                Ok(welcome) => welcome,
+                Err(_) => greet.await,
+            };
             session.tell(SessionMessage::Welcomed(Box::new(welcome)));
             drop(permit);
         });
