@@ -51,6 +51,9 @@ pub struct Target {
     /// Seed and start this `fanfare` for the run
     #[arg(long, value_name = "FANFARE", conflicts_with = "url")]
     pub spawn: Option<PathBuf>,
+    /// Speak TLS and trust this certificate, PEM; it must be for the address
+    #[arg(long, value_name = "FILE")]
+    pub tls_root: Option<PathBuf>,
     /// Arguments for the server that is started, as one string
     #[arg(long, value_name = "ARGS", allow_hyphen_values = true)]
     pub server_args: Option<String>,

@@ -20,6 +20,7 @@ mod scenario;
 mod schedule;
 mod stage;
 mod table;
+mod trust;
 mod validity;
 
 use std::io::Write as _;

@@ -3,8 +3,10 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
+use rustls::ClientConfig;
 use serde::Deserialize;
 
 /// The whole run, as far as it is fixed before it begins.
@@ -16,6 +18,8 @@ pub struct Plan {
     pub host: String,
     /// Path and query of the URL.
     pub path: String,
+    /// Whom to trust; without, plain TCP.
+    pub tls: Option<Arc<ClientConfig>>,
     /// One connection each.
     pub members: Vec<Member>,
     /// How many rooms there are.

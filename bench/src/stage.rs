@@ -15,6 +15,7 @@ use crate::args::{Load, Server, Target};
 use crate::measure::{Family, Process};
 use crate::peer::Peer;
 use crate::plan::{self, Member, Plan};
+use crate::trust;
 
 /// How many of what a scenario needs.
 #[derive(Debug, Clone, Copy)]
@@ -66,7 +67,7 @@ impl Stage {
     }
 
     fn found(url: &str, target: &Target, load: &Load, cast: Cast) -> anyhow::Result<Self> {
-        let (address, path) = place(url)?;
+        let (address, path) = place(url, target.tls_root.is_some())?;
         let (members, room_ids) = match &target.seed {
             Some(file) => plan::seeded(file)?,
             None => (
@@ -75,7 +76,7 @@ impl Stage {
             ),
         };
         Ok(Self {
-            plan: whole(address, path, members, cast.rooms, load)?,
+            plan: whole(address, path, members, cast.rooms, (target, load))?,
             room_ids,
             process: target.pid.map(|pid| Family(vec![Process(pid)])),
             version: String::new(),
@@ -122,7 +123,7 @@ impl Stage {
         let log = folder.path().join("server.log");
         let (started, address) = Started::start(command, target, &log)?;
         Ok(Self {
-            plan: whole(address, "/ws", members, cast.rooms, load)?,
+            plan: whole(address, "/ws", members, cast.rooms, (target, load))?,
             room_ids,
             process: Some(Family(vec![started.process()])),
             version: String::new(),
@@ -135,14 +136,14 @@ impl Stage {
     fn peer(target: &Target, load: &Load, cast: Cast) -> anyhow::Result<Self> {
         let name = crate::scenario::name(target.server);
         let peer = Peer::start(&name, cast.users, target.server_core)?;
-        let (address, path) = place(&peer.ready.url)?;
+        let (address, path) = place(&peer.ready.url, false)?;
         let mut members = plan::planted(cast.users, cast.rooms, cast.members);
         for (user, member) in members.iter_mut().enumerate() {
             peer.token(user).clone_into(&mut member.token);
         }
         let pids = peer.ready.pids.iter().copied();
         Ok(Self {
-            plan: whole(address, path, members, cast.rooms, load)?,
+            plan: whole(address, path, members, cast.rooms, (target, load))?,
             room_ids: Vec::new(),
             process: Some(Family(pids.map(Process).collect())),
             version: peer.ready.version.clone(),
@@ -165,7 +166,7 @@ impl Stage {
         let (started, address) = Started::start(command, target, &log)?;
         let members = plan::planted(cast.users, cast.rooms, cast.members);
         Ok(Self {
-            plan: whole(address, "/", members, cast.rooms, load)?,
+            plan: whole(address, "/", members, cast.rooms, (target, load))?,
             room_ids: Vec::new(),
             process: Some(Family(vec![started.process()])),
             version: String::new(),
@@ -176,12 +177,15 @@ impl Stage {
     }
 }
 
-/// Address and path of a `ws://` or `http://` URL.
-fn place(url: &str) -> anyhow::Result<(SocketAddr, &str)> {
-    let rest = (url
-        .strip_prefix("ws://")
-        .or_else(|| url.strip_prefix("http://")))
-    .with_context(|| format!("{url} is no ws:// URL"))?;
+/// Address and path of a `ws://` or `http://` URL, with TLS of a `wss://` or
+/// `https://` one.
+fn place(url: &str, by_tls: bool) -> anyhow::Result<(SocketAddr, &str)> {
+    let [ws, http] = match by_tls {
+        true => ["wss://", "https://"],
+        false => ["ws://", "http://"],
+    };
+    let rest = url.strip_prefix(ws).or_else(|| url.strip_prefix(http));
+    let rest = rest.with_context(|| format!("{url} is no {ws} URL"))?;
     let (host, path) = match rest.find('/') {
         Some(at) => rest.split_at(at),
         None => (rest, "/"),
@@ -198,9 +202,11 @@ fn whole(
     path: &str,
     members: Vec<Member>,
     rooms: usize,
-    load: &Load,
+    (target, load): (&Target, &Load),
 ) -> anyhow::Result<Plan> {
+    let root = target.tls_root.as_deref();
     Ok(Plan {
+        tls: root.map(trust::client).transpose()?,
         publishers: plan::publishers(&members, rooms)?,
         address,
         host: address.to_string(),
@@ -209,6 +215,14 @@ fn whole(
         rooms,
         payload_bytes: load.payload,
     })
+}
+
+/// What a server's URL begins with.
+fn scheme(target: &Target) -> &'static str {
+    match target.tls_root {
+        Some(_) => "https://",
+        None => "http://",
+    }
 }
 
 /// Keeps the calling thread, and what it starts from now on, on these cores.
@@ -264,8 +278,11 @@ impl Started {
                 let said = std::fs::read_to_string(log).unwrap_or_default();
                 bail!("the server ended before it listened: {}", said.trim());
             }
-            if let Some((_, address)) = line.split_once("listens on http://") {
-                let address = address.trim().trim_end_matches('/');
+            if let Some((_, url)) = line.split_once("listens on ") {
+                let (url, scheme) = (url.trim(), scheme(target));
+                let address = url.strip_prefix(scheme);
+                let address = address.with_context(|| format!("{url} is no {scheme} URL"))?;
+                let address = address.trim_end_matches('/');
                 let address = address
                     .parse()
                     .with_context(|| format!("{address} is no address"))?;

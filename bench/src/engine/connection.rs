@@ -1,17 +1,20 @@
 //! One socket of the generator.
 
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
+use rustls::ClientConfig;
 use socket2::{Domain, Socket, Type};
 
+use super::stream::Stream;
 use crate::check::Seat;
 
 /// One connection; its index says whose it is.
 #[derive(Debug)]
 pub(super) struct Connection<L> {
     /// Gone once dead.
-    pub stream: Option<TcpStream>,
+    pub stream: Option<Stream>,
     pub link: L,
     /// The start of a frame that is not complete yet.
     pub rest: Vec<u8>,
@@ -36,7 +39,7 @@ const PER_SOURCE: u32 = 20_000;
 impl<L: Default> Connection<L> {
     /// Begins to connect; does not wait.
     pub fn start(
-        server: SocketAddr,
+        (server, tls): (SocketAddr, Option<&Arc<ClientConfig>>),
         number: u32,
         seats: Vec<Seat>,
         slow: bool,
@@ -63,7 +66,7 @@ impl<L: Default> Connection<L> {
             Err(error) => return Err(error),
         }
         Ok(Self {
-            stream: Some(socket.into()),
+            stream: Some(Stream::new(socket.into(), server.ip(), tls)?),
             link: L::default(),
             rest: Vec::new(),
             out: Vec::new(),
@@ -107,12 +110,22 @@ impl<L> Connection<L> {
                 }
             }
         }
+        if outcome.is_ok() {
+            outcome = stream
+                .flush()
+                .map(|flushed| flushed && from == self.out.len());
+        }
         if from == self.out.len() {
             self.out.clear();
         } else {
             self.out.drain(..from);
         }
         outcome
+    }
+
+    /// Whether there is something to write.
+    pub fn wants_flush(&self) -> bool {
+        !self.out.is_empty() || self.stream.as_ref().is_some_and(Stream::wants_flush)
     }
 
     /// One read into `buffer` behind what was left over; how many bytes of

@@ -45,7 +45,8 @@ impl<D: Dialect> Generator<D> {
             .collect();
         let slow = self.slow.contains(&number);
         let now = self.clock.now_ns();
-        let mut connection = Connection::start(self.plan.address, number, seats, slow, now)?;
+        let server = (self.plan.address, self.plan.tls.as_ref());
+        let mut connection = Connection::start(server, number, seats, slow, now)?;
         (self.dialect).open(
             &mut connection.link,
             &who(&self.plan, number),
@@ -153,6 +154,10 @@ impl<D: Dialect> Generator<D> {
         let end = (left + READ_BYTES).min(self.buffer.len());
         let filled = connection.fill(&mut self.buffer[..end]);
         let Some(filled) = filled.map_err(|error| error.to_string())? else {
+            // TLS may have something to say to what was read.
+            if connection.wants_flush() && !std::mem::replace(&mut connection.dirty, true) {
+                self.dirty.push(number);
+            }
             return Ok(());
         };
         self.tally.bytes += (filled - left) as u64;
@@ -172,7 +177,7 @@ impl<D: Dialect> Generator<D> {
             .read(&mut connection.link, &who, bytes, &mut hand)?;
         connection.rest.clear();
         connection.rest.extend_from_slice(&bytes[used..]);
-        if !connection.out.is_empty() && !std::mem::replace(&mut connection.dirty, true) {
+        if connection.wants_flush() && !std::mem::replace(&mut connection.dirty, true) {
             self.dirty.push(number);
         }
         if connection.slow

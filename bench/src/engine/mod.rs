@@ -3,12 +3,13 @@
 //! epoll, one shared read buffer and no allocation per delivery; a [`Fleet`]
 //! is as many as were asked for.
 //!
-//! Reading order: `fleet`, `generator`, `io`, `connection`, `tally`.
+//! Reading order: `fleet`, `generator`, `io`, `connection`, `stream`, `tally`.
 
 mod connection;
 mod fleet;
 mod generator;
 mod io;
+mod stream;
 mod tally;
 
 pub use fleet::Fleet;
