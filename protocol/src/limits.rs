@@ -309,6 +309,9 @@ pub const COMMITTER_QUEUE_MAX: usize = 8192;
 pub const COMMITTER_QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes that the embedded store's committer gathers into one batch.
 pub const COMMIT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The longest that a batch of the embedded store lets more requests come, when
+/// others were under way during the last one.
+pub const COMMIT_GATHER_MS_MAX: u64 = 4;
 /// A committer busy with one batch for longer makes the store unready.
 pub const COMMIT_STALLED_MS: u64 = 4000;
 /// An idle committer looks this often whether the store is still well

@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, stderr};
 use std::time::Duration;
 
 use fanfare_protocol::limits::METRICS_FOLD_MS;
-use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::runtime::{Handle, RuntimeMetrics};
 use tokio::time::MissedTickBehavior;
 use tracing_subscriber::EnvFilter;
@@ -49,6 +49,17 @@ pub fn log(log: &Log) -> Result<(), String> {
     Ok(())
 }
 
+/// Upper bounds of the buckets of histograms in seconds: a cached read takes some
+/// microseconds, a sync on a busy disk a second.
+const SECONDS: [f64; 15] = [
+    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.025,
+    0.1, 0.5, 2.0, 10.0,
+];
+/// The same of histograms that count.
+const COUNTS: [f64; 10] = [
+    1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 256.0, 1024.0, 8192.0,
+];
+
 /// What was counted, as Prometheus reads it.
 #[derive(Clone)]
 pub struct Metrics {
@@ -62,7 +73,12 @@ impl Metrics {
     /// # Errors
     /// When somebody counts already.
     pub fn install() -> Result<Self, BuildError> {
-        let counted = PrometheusBuilder::new().install_recorder()?;
+        // Buckets: their memory does not grow, and what several nodes counted can be
+        // added up. Summaries, which come without them, can do neither.
+        let counted = PrometheusBuilder::new()
+            .set_buckets(&COUNTS)?
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?
+            .install_recorder()?;
         let runtime = Handle::current().metrics();
         Ok(Self { counted, runtime })
     }

@@ -6,6 +6,9 @@ use fanfare_protocol::limits::FRAME_HEAD_BYTES_MAX;
 
 use super::format::Format;
 
+/// A run keeps at most one part in so many of its bytes as spare capacity.
+const SLACK_PART: usize = 8;
+
 /// Ready frames of consecutive entries.
 #[derive(Debug, Clone, Default)]
 pub struct Run {
@@ -120,9 +123,15 @@ impl RunBuilder {
     }
 
     fn end_run(&mut self) {
+        let bytes = std::mem::take(&mut self.bytes);
+        // What grew by doubling would keep up to as much again while nobody counts it.
+        let is_loose = bytes.capacity() - bytes.len() > bytes.len() / SLACK_PART;
         let run = Run {
             first_seq: self.first_seq,
-            bytes: std::mem::take(&mut self.bytes).freeze(),
+            bytes: match is_loose {
+                true => Bytes::copy_from_slice(&bytes),
+                false => bytes.freeze(),
+            },
             ends: std::mem::take(&mut self.ends).into(),
         };
         self.first_seq = run.next_seq();
@@ -168,6 +177,17 @@ mod tests {
         for (from, taken, next, rest) in table {
             let cut = run.cut(from, taken);
             assert_eq!((cut.0, cut.1.as_deref()), (next, rest), "{from} {taken}");
+        }
+    }
+
+    #[test]
+    fn a_run_keeps_hardly_more_memory_than_its_bytes() {
+        let payload = "x".repeat(700);
+        for count in [1, 3, 9, 100, 129] {
+            let run = runs(1, usize::MAX, &vec![&*payload; count]).remove(0);
+            let len = run.len();
+            let capacity = run.bytes.try_into_mut().unwrap().capacity();
+            assert!(capacity <= len + len / SLACK_PART, "{capacity} for {len}");
         }
     }
 

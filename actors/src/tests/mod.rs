@@ -2,6 +2,7 @@
 //! whole system's tests cannot reach because the store must fail on command.
 
 mod faults;
+mod hellos;
 mod overtaken;
 mod places;
 mod rest;

@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use fanfare_engine::port::StoreError;
 use fanfare_protocol::limits::{
-    COMMIT_BYTES_MAX, COMMIT_STALLED_MS, COMMITTER_QUEUE_MAX, STORE_PROBE_MS,
+    COMMIT_BYTES_MAX, COMMIT_GATHER_MS_MAX, COMMIT_STALLED_MS, COMMITTER_QUEUE_MAX, STORE_PROBE_MS,
 };
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::Work;
 use super::key::Key;
-use super::queue::{Queue, Taken};
+use super::queue::{Gather, Queue, Taken};
 use super::stage::Stage;
 
 /// One caller's request.
@@ -89,18 +89,63 @@ impl Health {
     }
 }
 
+/// How long a batch lets more requests come.
+///
+/// A request that is alone waits for nobody. When others were under way during the
+/// last batch, the next one waits until as many are there again, at most
+/// [`COMMIT_GATHER_MS_MAX`]: a sync costs the processor as much for one row as for a
+/// hundred.
+struct Pace {
+    /// Requests of the last batch and those that came meanwhile.
+    under_way: usize,
+    /// When the last batch ended.
+    ended: Instant,
+}
+
+const GATHER_MAX: Duration = Duration::from_millis(COMMIT_GATHER_MS_MAX);
+
+impl Pace {
+    fn new() -> Self {
+        Self {
+            under_way: 0,
+            ended: Instant::now(),
+        }
+    }
+
+    /// For the batch whose first request is there `now`.
+    fn gather(&self, now: Instant) -> Gather {
+        if self.under_way < 2 || now.saturating_duration_since(self.ended) > GATHER_MAX {
+            return Gather::NOT;
+        }
+        Gather {
+            wanted: self.under_way,
+            window: GATHER_MAX,
+        }
+    }
+
+    /// A batch of `requests` ended `now`, when `waiting` others had come.
+    fn learn(&mut self, requests: usize, waiting: usize, now: Instant) {
+        self.under_way = requests + waiting;
+        self.ended = now;
+    }
+}
+
 /// Takes requests until the queue is closed and empty.
 pub(super) fn run(queue: &Queue<Request>, health: &Health, disk: &mut dyn Disk) {
     let _guard = Guard { queue, health };
     let patience = Some(Duration::from_millis(STORE_PROBE_MS));
+    let mut pace = Pace::new();
     loop {
-        match queue.take(COMMITTER_QUEUE_MAX, COMMIT_BYTES_MAX, patience) {
+        let gather = || pace.gather(Instant::now());
+        match queue.take(COMMITTER_QUEUE_MAX, COMMIT_BYTES_MAX, patience, gather) {
             Taken::Items(requests) => {
                 metrics::gauge!("fanfare_store_queue_length").set(queue.waiting() as f64);
+                let count = requests.len();
                 health
                     .busy_since_ms
                     .store(health.now_ms(), Ordering::Relaxed);
                 commit(requests, health, disk);
+                pace.learn(count, queue.waiting(), Instant::now());
                 health.busy_since_ms.store(IDLE, Ordering::Relaxed);
             }
             Taken::Idle => {

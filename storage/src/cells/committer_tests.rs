@@ -112,7 +112,7 @@ fn after_a_write_error_everything_is_refused_and_it_is_unready() {
         fails: Some("planted"),
         ..Plate::default()
     };
-    let taken = |queue: &Queue<Request>| match queue.take(9, 9, Some(Duration::ZERO)) {
+    let taken = |queue: &Queue<Request>| match queue.take(9, 9, Some(Duration::ZERO), || Gather::NOT) {
         Taken::Items(items) => items,
         Taken::Idle | Taken::Closed => Vec::new(),
     };
@@ -203,4 +203,24 @@ fn a_committer_that_does_not_come_back_is_unready() {
     let long_ago = Duration::from_millis(COMMIT_STALLED_MS + 1);
     health.started = Instant::now().checked_sub(long_ago).unwrap();
     assert!(health.check().is_err());
+}
+
+#[test]
+fn alone_a_request_waits_for_nobody() {
+    let (mut pace, now) = (Pace::new(), Instant::now());
+    assert_eq!(pace.gather(now), Gather::NOT);
+    pace.learn(1, 0, now);
+    assert_eq!(pace.gather(now), Gather::NOT);
+    // Others were under way, but long ago.
+    pace.learn(3, 1, now);
+    let later = now + GATHER_MAX + Duration::from_millis(1);
+    assert_eq!(pace.gather(later), Gather::NOT);
+}
+
+#[test]
+fn with_others_under_way_it_waits_for_as_many() {
+    let (mut pace, now) = (Pace::new(), Instant::now());
+    pace.learn(3, 1, now);
+    let gather = pace.gather(now + Duration::from_millis(1));
+    assert_eq!((gather.wanted, gather.window), (4, GATHER_MAX));
 }

@@ -2,7 +2,7 @@
 //! items and in bytes, but one item of any size fits an empty one.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -25,6 +25,23 @@ pub(super) enum Taken<T> {
     Closed,
 }
 
+/// How long one who takes lets more come, once something waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Gather {
+    /// Until so many items wait.
+    pub(super) wanted: usize,
+    /// At most for so long.
+    pub(super) window: Duration,
+}
+
+impl Gather {
+    /// Takes what is there.
+    pub(super) const NOT: Self = Self {
+        wanted: 1,
+        window: Duration::ZERO,
+    };
+}
+
 /// A bounded queue.
 pub(super) struct Queue<T> {
     state: Mutex<State<T>>,
@@ -37,6 +54,15 @@ struct State<T> {
     items: VecDeque<(usize, T)>,
     bytes: usize,
     is_closed: bool,
+    /// Whoever takes is woken when so many items wait, or so many bytes.
+    wanted: usize,
+    wanted_bytes: usize,
+}
+
+impl<T> State<T> {
+    fn is_wanted(&self) -> bool {
+        self.is_closed || self.items.len() >= self.wanted || self.bytes >= self.wanted_bytes
+    }
 }
 
 impl<T> Queue<T> {
@@ -47,6 +73,8 @@ impl<T> Queue<T> {
                 items: VecDeque::new(),
                 bytes: 0,
                 is_closed: false,
+                wanted: 1,
+                wanted_bytes: usize::MAX,
             }),
             filled: Condvar::new(),
             items_max,
@@ -68,18 +96,24 @@ impl<T> Queue<T> {
         state.bytes += bytes;
         state.items.push_back((bytes, item));
         let waiting = state.items.len();
+        let wake = state.is_wanted();
         drop(state);
-        self.filled.notify_one();
+        if wake {
+            self.filled.notify_one();
+        }
         Ok(waiting)
     }
 
     /// Takes what waits, up to `items_max` and about `bytes_max`; waits for
-    /// something at most `patience`, without one for ever.
+    /// something at most `patience`, without one for ever. Once something waits
+    /// `gather` is asked whether to let more come. It is for one taker only: who
+    /// has others beside it does not gather.
     pub(super) fn take(
         &self,
         items_max: usize,
         bytes_max: usize,
         patience: Option<Duration>,
+        gather: impl FnOnce() -> Gather,
     ) -> Taken<T> {
         let mut state = self.state.lock();
         while state.items.is_empty() {
@@ -94,6 +128,17 @@ impl<T> Queue<T> {
             if waited.timed_out() && state.items.is_empty() && !state.is_closed {
                 return Taken::Idle;
             }
+        }
+        let Gather { wanted, window } = gather();
+        if !window.is_zero() {
+            let until = Instant::now() + window;
+            (state.wanted, state.wanted_bytes) = (wanted.min(items_max), bytes_max);
+            while !state.is_wanted() {
+                if self.filled.wait_until(&mut state, until).timed_out() {
+                    break;
+                }
+            }
+            (state.wanted, state.wanted_bytes) = (1, usize::MAX);
         }
         let (mut taken, mut bytes_taken) = (Vec::new(), 0usize);
         while taken.len() < items_max && (taken.is_empty() || bytes_taken < bytes_max) {
@@ -135,7 +180,7 @@ mod tests {
     use super::*;
 
     fn taken(queue: &Queue<u8>) -> Option<Vec<u8>> {
-        match queue.take(2, 100, Some(Duration::ZERO)) {
+        match queue.take(2, 100, Some(Duration::ZERO), || Gather::NOT) {
             Taken::Items(items) => Some(items),
             Taken::Idle => Some(Vec::new()),
             Taken::Closed => None,
@@ -153,6 +198,57 @@ mod tests {
         assert_eq!(queue.push(0, 4), Err(Refused::Full));
         assert_eq!(taken(&queue), Some(vec![2, 3]));
         assert_eq!(taken(&queue), Some(vec![]));
+    }
+
+    /// Pushes in a thread until the queue is closed or all are in.
+    fn pushing(queue: &std::sync::Arc<Queue<u8>>, items: u8, bytes: usize) {
+        let queue = std::sync::Arc::clone(queue);
+        std::thread::spawn(move || {
+            for item in 0..items {
+                queue.push(bytes, item).unwrap();
+            }
+        });
+    }
+
+    fn gathered(queue: &Queue<u8>, wanted: usize, bytes_max: usize) -> usize {
+        let window = Duration::from_secs(3600);
+        match queue.take(100, bytes_max, None, || Gather { wanted, window }) {
+            Taken::Items(items) => items.len(),
+            Taken::Idle | Taken::Closed => 0,
+        }
+    }
+
+    #[test]
+    fn who_gathers_waits_for_as_many_as_are_wanted() {
+        let queue = std::sync::Arc::new(Queue::new(100, 1000));
+        pushing(&queue, 5, 1);
+        assert_eq!(gathered(&queue, 5, 1000), 5);
+        // What is wanted once is not wanted the next time.
+        pushing(&queue, 1, 1);
+        assert_eq!(taken_one(&queue), 1);
+    }
+
+    #[test]
+    fn who_gathers_waits_no_longer_than_the_window_for_bytes_or_once_closed() {
+        let queue = std::sync::Arc::new(Queue::new(100, 1000));
+        queue.push(1, 1).unwrap();
+        let short = || Gather {
+            wanted: 2,
+            window: Duration::from_millis(1),
+        };
+        assert!(matches!(queue.take(9, 9, None, short), Taken::Items(one) if one.len() == 1));
+        pushing(&queue, 2, 50);
+        assert_eq!(gathered(&queue, 50, 100), 2, "as many bytes as one takes");
+        queue.push(1, 1).unwrap();
+        queue.close();
+        assert_eq!(gathered(&queue, 50, 100), 1);
+    }
+
+    fn taken_one(queue: &Queue<u8>) -> usize {
+        match queue.take(1, 1000, None, || Gather::NOT) {
+            Taken::Items(items) => items.len(),
+            Taken::Idle | Taken::Closed => 0,
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Instant;
 use fanfare_engine::port::StoreError;
 use tokio::sync::oneshot;
 
-use super::queue::{Queue, Taken};
+use super::queue::{Gather, Queue, Taken};
 use super::{Job, View};
 
 /// One caller's read.
@@ -20,7 +20,7 @@ pub(super) struct Read {
 
 /// Reads until the queue is closed and empty; `view` opens a view.
 pub(super) fn run<V: View>(queue: &Queue<Read>, view: impl Fn() -> V) {
-    while let Taken::Items(reads) = queue.take(1, usize::MAX, None) {
+    while let Taken::Items(reads) = queue.take(1, usize::MAX, None, || Gather::NOT) {
         for read in reads {
             carry_out(read, &view());
         }
