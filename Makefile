@@ -30,8 +30,8 @@ bench: ## the table of docs/performance.md: Fanfare beside the limit and nats-se
 bench-growth: ## what a delivery costs as rooms, members and connections grow, ~20 min on idle cores
 	@tools/run-growth
 
-bench-micro: ## time codec, room step and journal batch, each beside something barer
-	cargo bench --workspace --bench codec --bench room_step --bench journal_batch
+bench-micro: ## time codec, room step, journal batch and shard write, each beside something barer
+	cargo bench --workspace --bench codec --bench room_step --bench journal_batch --bench shard_write
 
 check: fmt-check deny clippy doc ## format, dependencies, lints and docs: what must hold before a commit
 

@@ -56,9 +56,7 @@ const SECONDS: [f64; 15] = [
     0.1, 0.5, 2.0, 10.0,
 ];
 /// The same of histograms that count.
-const COUNTS: [f64; 10] = [
-    1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 256.0, 1024.0, 8192.0,
-];
+const COUNTS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 256.0, 1024.0, 8192.0];
 
 /// What was counted, as Prometheus reads it.
 #[derive(Clone)]

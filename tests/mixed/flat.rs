@@ -101,6 +101,7 @@ pub fn judge(bases: &[Sample], bounds: &Bounds) -> Vec<String> {
     for base in bases {
         for (what, is, most) in [
             ("rooms that do not sleep", base.rooms, 0.0),
+            ("sessions without a socket", base.awake, base.sockets),
             (
                 "files of the store",
                 base.files as f64,
@@ -239,6 +240,7 @@ mod tests {
     fn rooms_files_and_threads_have_their_bounds() {
         let mut more = bases(0.0);
         (more[3].rooms, more[4].files, more[5].threads) = (1.0, 900, 15);
-        assert_eq!(judge(&more, &Bounds::LONG).len(), 3);
+        more[6].awake = 101.0;
+        assert_eq!(judge(&more, &Bounds::LONG).len(), 4);
     }
 }

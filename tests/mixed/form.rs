@@ -66,7 +66,7 @@ pub const MEMTABLE_BYTES: u64 = 1 << 20;
 /// Deadlines that a round waits for.
 const SHORT: [(&str, u64); 6] = [
     ("room_idle_ms", 1000),
-    ("heartbeat_ms", 2500),
+    ("heartbeat_ms", 3500),
     ("header_ms_max", 2500),
     ("hello_ms_max", 2500),
     ("slow_reader_ms_max", 1500),

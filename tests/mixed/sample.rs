@@ -32,7 +32,10 @@ pub struct Sample {
     pub descriptors: usize,
     /// Open files of the data folder.
     pub files: usize,
+    /// But one for each session that is awake: when one falls asleep is a matter of
+    /// its last work.
     pub tasks: f64,
+    pub awake: f64,
     pub rooms: f64,
     pub sockets: f64,
     pub connections: f64,
@@ -96,7 +99,8 @@ impl<'a> Watch<'a> {
             threads: process.threads(),
             descriptors,
             files,
-            tasks: gauge("fanfare_tasks"),
+            tasks: gauge("fanfare_tasks") - gauge("fanfare_session_actors"),
+            awake: gauge("fanfare_session_actors"),
             rooms: gauge("fanfare_rooms"),
             sockets: gauge("fanfare_sockets"),
             connections: gauge("fanfare_connections_open"),

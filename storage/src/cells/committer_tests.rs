@@ -112,10 +112,11 @@ fn after_a_write_error_everything_is_refused_and_it_is_unready() {
         fails: Some("planted"),
         ..Plate::default()
     };
-    let taken = |queue: &Queue<Request>| match queue.take(9, 9, Some(Duration::ZERO), || Gather::NOT) {
-        Taken::Items(items) => items,
-        Taken::Idle | Taken::Closed => Vec::new(),
-    };
+    let taken =
+        |queue: &Queue<Request>| match queue.take(9, 9, Some(Duration::ZERO), || Gather::NOT) {
+            Taken::Items(items) => items,
+            Taken::Idle | Taken::Closed => Vec::new(),
+        };
     commit(taken(&queue), &health, &mut plate);
     assert!(health.check().is_err());
     let decided = seen(outcomes.pop().unwrap());
