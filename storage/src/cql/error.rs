@@ -208,7 +208,15 @@ mod tests {
         assert_eq!(together([]), Ok(()));
         assert_eq!(together([Ok(()), Ok(())]), Ok(()));
         assert_eq!(together([refused(), refused()]), refused());
-        assert!(together([refused(), Ok(())]).unwrap_err().may_have_happened());
-        assert!(together([refused(), unknown(), refused()]).unwrap_err().may_have_happened());
+        assert!(
+            together([refused(), Ok(())])
+                .unwrap_err()
+                .may_have_happened()
+        );
+        assert!(
+            together([refused(), unknown(), refused()])
+                .unwrap_err()
+                .may_have_happened()
+        );
     }
 }

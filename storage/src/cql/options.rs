@@ -26,6 +26,8 @@ pub struct CqlOptions {
     /// Whether opening applies migrations that are missing; otherwise it
     /// refuses to open an older schema.
     pub migrate: bool,
+    /// A migration lock that was not renewed for this long has a dead holder.
+    pub migration_lease_ms: u64,
 }
 
 impl CqlOptions {
@@ -39,6 +41,7 @@ impl CqlOptions {
             login: None,
             tls: None,
             migrate: true,
+            migration_lease_ms: fanfare_protocol::limits::MIGRATION_LEASE_MS,
         }
     }
 }
