@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test soak autobahn bench bench-growth bench-micro check fmt fmt-check clippy deny doc clients bench-peers clean
+.PHONY: help run test soak autobahn bench bench-growth bench-micro check fmt fmt-check clippy deny doc clients bench-peers cassandra cassandra3 clean
 
 # Arguments for the server (make run) or for cargo test (make test).
 ARGS ?=
@@ -55,6 +55,12 @@ clients: ## install the packages that the Node and Python clients need
 
 bench-peers: ## install the servers that fanfare-bench measures Fanfare beside
 	@tools/phase "bench: peers" bench/peers/install
+
+cassandra: ## a CQL server on 127.0.0.1:9042 (Apache Cassandra, JDK 17) until Ctrl-C
+	@tools/cassandra hold .cache/cassandra-one 127.0.0.1
+
+cassandra3: ## three of them, on 127.0.0.1 to 127.0.0.3, until Ctrl-C
+	@tools/cassandra hold .cache/cassandra-three 127.0.0.1 127.0.0.2 127.0.0.3
 
 clean: ## remove what was built or installed, but no data
 	rm -rf target .venv tests/node/node_modules bench/peers/node_modules

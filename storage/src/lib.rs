@@ -1,5 +1,6 @@
 //! What is remembered: the engine's ports over an ordered map of cells, in
-//! memory for tests and in a folder (fjall) for one process.
+//! memory for tests and in a folder (fjall) for one process; and over a CQL
+//! cluster ([`cql`]).
 //!
 //! What lives here: tables, their bytes, the committer. What never does:
 //! rules (see `fanfare-engine`), clocks, randomness. Start with [`Embedded`]
@@ -11,6 +12,7 @@
 
 mod accounts;
 mod cells;
+pub mod cql;
 pub mod dying;
 mod effects;
 mod embedded;

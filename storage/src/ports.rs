@@ -6,8 +6,6 @@ use fanfare_engine::port::{
     Accounts, Log, MarksPort, Members, Names, Ownership, Readiness, Tokens,
 };
 
-use crate::tables::Tables;
-
 /// All ports of one store. Give each actor those it uses, not all of them.
 #[derive(Clone)]
 pub struct Ports {
@@ -30,7 +28,11 @@ pub struct Ports {
 }
 
 impl Ports {
-    pub(crate) fn new(tables: &Arc<Tables>) -> Self {
+    /// The ports of a store that is all of them.
+    pub(crate) fn new<S>(tables: &Arc<S>) -> Self
+    where
+        S: Log + Members + MarksPort + Accounts + Names + Tokens + Ownership + Readiness + 'static,
+    {
         Self {
             log: tables.clone(),
             members: tables.clone(),

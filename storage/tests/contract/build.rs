@@ -15,12 +15,32 @@ use fanfare_protocol::participant::MemberState;
 use fanfare_protocol::user::{GlobalRole, User};
 use fanfare_protocol::{ConversationId, SessionId, Timestamp, UserId};
 
+tokio::task_local! {
+    /// Number of the case, where cases share a store: their ids and names
+    /// are then their own.
+    pub static CASE: u8;
+}
+
 pub fn conversation(n: u8) -> ConversationId {
-    ConversationId::from_bytes([n; 16])
+    ConversationId::from_bytes(id(n))
 }
 
 pub fn user(n: u8) -> UserId {
-    UserId::from_bytes([n; 16])
+    UserId::from_bytes(id(n))
+}
+
+/// Ids of one case in the order of `n`.
+fn id(n: u8) -> [u8; 16] {
+    let case = CASE.try_with(|case| *case).unwrap_or(n);
+    let mut id = [case; 16];
+    id[15] = n;
+    id
+}
+
+/// A name of this case. Not to be asked for in a task of its own.
+pub fn name(name: &str) -> String {
+    CASE.try_with(|case| format!("{name} of case {case}"))
+        .unwrap_or_else(|_| name.into())
 }
 
 pub fn row(conversation: ConversationId, seq: u64, epoch: u64) -> LogRow {

@@ -6,6 +6,8 @@
 mod accounts;
 mod append;
 mod build;
+mod cql;
+mod cql_migrations;
 mod dying;
 mod effects;
 mod folder;
@@ -22,6 +24,21 @@ use fanfare_storage::{Embedded, Memory};
 
 /// Writes one test per store and case.
 macro_rules! contract {
+    ($($file:ident: $($case:ident)* $(, not on cql: $($embedded_case:ident)*)?;)*) => {
+        mod on_cql {
+            $(mod $file {
+                $(#[test]
+                fn $case() {
+                    crate::cql::run(crate::$file::$case);
+                })*
+            })*
+        }
+        contract_here! { $($file: $($case)* $($($embedded_case)*)?;)* }
+    };
+}
+
+/// One test per case on every store that runs in this process.
+macro_rules! contract_here {
     ($($file:ident: $($case:ident)*;)*) => {
         mod on_memory {
             $(mod $file {
@@ -67,7 +84,7 @@ contract! {
     marks: marks_only_rise the_sender_s_own_mark_rises_as_an_effect marks_come_in_pages
         mentions_count_behind_the_mark standings_are_those_of_the_asked_in_their_order;
     names: a_name_has_one_owner many_race_and_one_wins a_claim_is_settled_and_given_back
-        a_claim_ends scopes_do_not_touch used_keys_do_not_gather;
+        a_claim_ends scopes_do_not_touch, not on cql: used_keys_do_not_gather;
     accounts: an_account_is_changed_by_who_saw_it_last several_come_in_the_order_asked
         many_race_for_one_change;
     tokens: a_family_is_changed_by_who_saw_it_last;

@@ -7,6 +7,8 @@ use fanfare_protocol::limits::CLAIM_NAME_BYTES_MAX;
 use fanfare_storage::Ports;
 use tokio::task::JoinSet;
 
+use crate::build::name;
+
 const NOW: Timestamp = Timestamp(5000);
 
 fn row(owner: u8) -> ClaimRow {
@@ -20,7 +22,7 @@ fn row(owner: u8) -> ClaimRow {
 fn claim(name: &str, row: ClaimRow) -> Claim {
     Claim {
         scope: Scope::Slug,
-        name: name.into(),
+        name: crate::build::name(name),
         row,
     }
 }
@@ -31,10 +33,10 @@ pub async fn a_name_has_one_owner(ports: Ports) {
     assert_eq!(claimed(row(1)).await, ClaimOutcome::Mine);
     assert_eq!(claimed(row(2)).await, ClaimOutcome::Taken(row(1)));
     assert_eq!(claimed(row(1)).await, ClaimOutcome::Mine);
-    let stored = names.claimed(Scope::Slug, "rust".into()).await.unwrap();
+    let stored = names.claimed(Scope::Slug, name("rust")).await.unwrap();
     assert_eq!(stored, Some(row(1)));
     for other in ["rus", "rust2", ""] {
-        let stored = names.claimed(Scope::Slug, other.into()).await.unwrap();
+        let stored = names.claimed(Scope::Slug, name(other)).await.unwrap();
         assert_eq!(stored, None);
     }
     let long = "x".repeat(CLAIM_NAME_BYTES_MAX + 1);
@@ -66,22 +68,22 @@ pub async fn many_race_and_one_wins(ports: Ports) {
 pub async fn a_claim_is_settled_and_given_back(ports: Ports) {
     let names = &ports.names;
     let settle = async |owner| {
-        let settled = names.settle(Scope::Slug, "rust".into(), [owner; 16]);
+        let settled = names.settle(Scope::Slug, name("rust"), [owner; 16]);
         settled.await.unwrap()
     };
     let release = async |owner| {
-        let released = names.release(Scope::Slug, "rust".into(), [owner; 16]);
+        let released = names.release(Scope::Slug, name("rust"), [owner; 16]);
         released.await.unwrap()
     };
     assert!(!settle(1).await && !release(1).await, "nobody has it");
     names.claim(claim("rust", row(1)), NOW).await.unwrap();
     assert!(!settle(2).await, "not theirs");
     assert!(settle(1).await && settle(1).await);
-    let stored = names.claimed(Scope::Slug, "rust".into()).await.unwrap();
+    let stored = names.claimed(Scope::Slug, name("rust")).await.unwrap();
     assert!(stored.unwrap().is_settled());
     // Its repeat leaves it settled.
     names.claim(claim("rust", row(1)), NOW).await.unwrap();
-    let stored = names.claimed(Scope::Slug, "rust".into()).await.unwrap();
+    let stored = names.claimed(Scope::Slug, name("rust")).await.unwrap();
     assert!(stored.unwrap().is_settled());
     assert!(!release(2).await);
     assert!(release(1).await && !release(1).await);
@@ -126,7 +128,7 @@ pub async fn scopes_do_not_touch(ports: Ports) {
         assert_eq!(outcome, ClaimOutcome::Mine);
     }
     for (owner, scope) in (1..).zip(scopes) {
-        let stored = ports.names.claimed(scope, "same".into()).await.unwrap();
+        let stored = ports.names.claimed(scope, name("same")).await.unwrap();
         assert_eq!(stored, Some(row(owner)));
     }
 }
@@ -145,7 +147,7 @@ pub async fn used_keys_do_not_gather(ports: Ports) {
     let stored = async || {
         let mut stored = Vec::new();
         for n in 0..40 {
-            let claim = names.claimed(Scope::Slug, format!("key {n}"));
+            let claim = names.claimed(Scope::Slug, name(&format!("key {n}")));
             stored.extend(claim.await.unwrap().map(|_| n));
         }
         stored

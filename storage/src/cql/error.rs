@@ -1,0 +1,222 @@
+//! What the driver's errors mean for us: was it written, was it not, or does
+//! nobody know.
+
+use fanfare_engine::port::StoreError;
+use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
+
+use super::migrations::MigrationError;
+
+/// Why a CQL store could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// A keyspace or datacentre that may not stand in a statement.
+    #[error("not a name for a keyspace or datacentre: {0:?}")]
+    Named(String),
+    /// No server answered.
+    #[error("no CQL server answers")]
+    Connect(#[source] Box<scylla::errors::NewSessionError>),
+    /// The servers are of no datacentre.
+    #[error("no node of the cluster names its datacentre; set it")]
+    Datacenter,
+    /// The schema is not ours.
+    #[error(transparent)]
+    Migration(#[from] MigrationError),
+    /// A statement could not be prepared.
+    #[error("statement refused: {statement}")]
+    Prepare {
+        /// Which.
+        statement: String,
+        /// What the server said.
+        source: Box<scylla::errors::PrepareError>,
+    },
+    /// The server does not take logical timestamps.
+    #[error("the server does not keep the timestamps it is given: wrote {wrote}, read {read:?}")]
+    Timestamps {
+        /// Given, in microseconds.
+        wrote: i64,
+        /// Found.
+        read: Option<i64>,
+    },
+    /// A request failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a failed request did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Nothing.
+    NotDone,
+    /// Nothing: the server or the connection has too much to do.
+    Overloaded,
+    /// Perhaps everything, perhaps nothing.
+    Unknown,
+    /// The same, because the connection broke: another one may be tried.
+    Broken,
+}
+
+impl Fault {
+    /// Judges the error of a request that was tried once.
+    pub(crate) fn of(error: &ExecutionError) -> Self {
+        match error {
+            ExecutionError::BadQuery(_)
+            | ExecutionError::EmptyPlan
+            | ExecutionError::PrepareError(_)
+            | ExecutionError::ConnectionPoolError(_) => Self::NotDone,
+            ExecutionError::LastAttemptError(error) => Self::of_attempt(error),
+            // A time-out means that nobody knows.
+            _ => Self::Unknown,
+        }
+    }
+
+    fn of_attempt(error: &RequestAttemptError) -> Self {
+        match error {
+            RequestAttemptError::SerializationError(_)
+            | RequestAttemptError::CqlRequestSerialization(_) => Self::NotDone,
+            RequestAttemptError::UnableToAllocStreamId => Self::Overloaded,
+            RequestAttemptError::BrokenConnectionError(_) => Self::Broken,
+            RequestAttemptError::DbError(error, _) => Self::of_server(error),
+            _ => Self::Unknown,
+        }
+    }
+
+    fn of_server(error: &DbError) -> Self {
+        match error {
+            DbError::SyntaxError
+            | DbError::Invalid
+            | DbError::AlreadyExists { .. }
+            | DbError::AuthenticationError
+            | DbError::Unauthorized
+            | DbError::ConfigError
+            | DbError::Unavailable { .. }
+            | DbError::IsBootstrapping
+            | DbError::Unprepared { .. } => Self::NotDone,
+            DbError::Overloaded
+            | DbError::RateLimitReached {
+                rejected_by_coordinator: true,
+                ..
+            } => Self::Overloaded,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// Whether something may have been written.
+    pub(crate) fn may_have_happened(self) -> bool {
+        matches!(self, Self::Unknown | Self::Broken)
+    }
+}
+
+/// A failed write. `uncertain`: an earlier try may have happened.
+pub(crate) fn write_error(error: &ExecutionError, uncertain: bool) -> StoreError {
+    match Fault::of(error) {
+        fault if uncertain || fault.may_have_happened() => {
+            StoreError::OutcomeUnknown(error.to_string())
+        }
+        Fault::Overloaded => StoreError::Overloaded,
+        _ => StoreError::Unavailable(error.to_string()),
+    }
+}
+
+/// A failed read: it has no outcome that could be unknown.
+pub(crate) fn read_error(error: &ExecutionError) -> StoreError {
+    match Fault::of(error) {
+        Fault::Overloaded => StoreError::Overloaded,
+        _ => StoreError::Unavailable(error.to_string()),
+    }
+}
+
+/// A column that does not hold what its table says.
+pub(crate) fn damaged(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Damaged(error.to_string())
+}
+
+/// What became of several writes of one call, together.
+pub(crate) fn together(
+    outcomes: impl IntoIterator<Item = Result<(), StoreError>>,
+) -> Result<(), StoreError> {
+    let (mut done, mut failed) = (false, None::<StoreError>);
+    for outcome in outcomes {
+        match outcome {
+            Ok(()) => done = true,
+            Err(error) if failed.as_ref().is_none_or(|f| !f.may_have_happened()) => {
+                failed = Some(error);
+            }
+            Err(_) => {}
+        }
+    }
+    match failed {
+        None => Ok(()),
+        // A part of it stands: that is not "nothing was written".
+        Some(error) if done && !error.may_have_happened() => {
+            Err(StoreError::OutcomeUnknown(error.to_string()))
+        }
+        Some(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use scylla::frame::types::Consistency;
+
+    use super::*;
+
+    fn said(error: DbError) -> ExecutionError {
+        RequestAttemptError::DbError(error, "said".into()).into()
+    }
+
+    fn unavailable() -> DbError {
+        DbError::Unavailable {
+            consistency: Consistency::LocalQuorum,
+            required: 2,
+            alive: 1,
+        }
+    }
+
+    #[test]
+    fn errors_say_whether_something_was_written() {
+        let late = || ExecutionError::RequestTimeout(std::time::Duration::from_secs(2));
+        let table = [
+            (said(unavailable()), Fault::NotDone),
+            (said(DbError::Invalid), Fault::NotDone),
+            (said(DbError::Overloaded), Fault::Overloaded),
+            (said(DbError::ServerError), Fault::Unknown),
+            (late(), Fault::Unknown),
+            (ExecutionError::EmptyPlan, Fault::NotDone),
+            (
+                RequestAttemptError::UnableToAllocStreamId.into(),
+                Fault::Overloaded,
+            ),
+        ];
+        for (error, fault) in table {
+            assert_eq!(Fault::of(&error), fault, "{error}");
+        }
+        assert!(write_error(&late(), false).may_have_happened());
+        assert!(!read_error(&late()).may_have_happened());
+        let refused = said(unavailable());
+        assert!(!write_error(&refused, false).may_have_happened());
+        assert!(
+            write_error(&refused, true).may_have_happened(),
+            "an earlier try may have happened"
+        );
+    }
+
+    #[test]
+    fn a_part_of_a_call_is_an_unknown_outcome() {
+        let refused = || Err(StoreError::Unavailable("no".into()));
+        let unknown = || Err(StoreError::OutcomeUnknown("perhaps".into()));
+        assert_eq!(together([]), Ok(()));
+        assert_eq!(together([Ok(()), Ok(())]), Ok(()));
+        assert_eq!(together([refused(), refused()]), refused());
+        assert!(
+            together([refused(), Ok(())])
+                .unwrap_err()
+                .may_have_happened()
+        );
+        assert!(
+            together([refused(), unknown(), refused()])
+                .unwrap_err()
+                .may_have_happened()
+        );
+    }
+}
