@@ -10,7 +10,7 @@ use crate::secret::Fingerprint;
 use crate::state::MessageState;
 
 /// One row of a log: every column is always written (ARCHITECTURE §6).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LogRow {
     /// Conversation.
     pub conversation: ConversationId,
@@ -82,7 +82,7 @@ pub fn bucket_of(seq: u64) -> u64 {
 }
 
 /// Where a log's owner left it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct HeadRow {
     /// Conversation.
     pub conversation: ConversationId,
@@ -108,7 +108,7 @@ impl HeadRow {
 }
 
 /// An epoch's place in a log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EpochRow {
     /// Conversation.
     pub conversation: ConversationId,

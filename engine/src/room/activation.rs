@@ -1,9 +1,7 @@
 //! The first activation of a conversation under an epoch, as far as it is
 //! pure (ARCHITECTURE §7): of what was found in the store, what is the log?
 //!
-//! The caller (1) notes its epoch, (2) reads head row, tail and epochs, asks
-//! [`adopt`], (3) writes [`Adopted::again`] again as read, (4) repeats their
-//! effects in order of seq, (5) notes `first_seq`, (6) serves.
+//! [`super::steps::Activation`] has the order of the steps around it.
 
 use fanfare_protocol::limits::ACTIVATION_ROWS;
 
@@ -22,7 +20,7 @@ pub struct Found {
 }
 
 /// The log that an owner goes on from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Adopted {
     /// Newest rows of the log, ascending, dense.
     pub rows: Vec<LogRow>,

@@ -1,0 +1,1 @@
+//! Two leases on two clocks.

@@ -1,0 +1,155 @@
+//! The log under two owners, exhaustively: what holds, and that each planted
+//! fault is found.
+
+use stateright::{Checker, Expectation, HasDiscoveries, Model, Property};
+
+use super::world::{Act, Planted, Room, World, length, replay};
+
+const REPLACED: &str = "FENCE: what anybody was told is never lost nor replaced";
+const DENSE: &str = "ORDER: what was told is dense, each content has one seq, epochs own rising ranges";
+const DURABLE: &str = "DURABLE: whoever owns the log has all that was acknowledged";
+const EFFECTS: &str = "effects equal a replay of the log";
+
+struct LogModel(Planted);
+
+impl Model for LogModel {
+    type State = World;
+    type Action = Act;
+
+    fn init_states(&self) -> Vec<World> {
+        vec![World::default()]
+    }
+
+    fn actions(&self, world: &World, acts: &mut Vec<Act>) {
+        world.acts(self.0, acts);
+    }
+
+    fn next_state(&self, world: &World, act: Act) -> Option<World> {
+        let mut next = world.clone();
+        next.act(act, self.0);
+        Some(next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        let mut properties = vec![
+            Property::always(REPLACED, |_, world: &World| stays(world)),
+            Property::always(DENSE, |_, world: &World| is_dense(world)),
+            Property::always(DURABLE, |_, world: &World| has_acknowledged(world)),
+            Property::always(EFFECTS, |_, world: &World| effects_equal_replay(world)),
+        ];
+        properties.extend([
+            Property::sometimes("the last epoch serves", |_, world: &World| {
+                serving(world).any(|(epoch, _)| epoch == 3)
+            }),
+            Property::sometimes("each epoch acknowledged or adopted a row", |_, world: &World| {
+                world.acked[0] && world.told[0] / 16 == 1 && world.told[1] / 16 == 3
+            }),
+            Property::sometimes("a row nobody acknowledged is adopted", |_, world: &World| {
+                serving(world).any(|(epoch, log)| log[0] != 0 && log[0] / 16 < epoch && !world.acked[0])
+            }),
+            Property::sometimes("the reader shows rows of two epochs", |_, world: &World| {
+                world.reader_told && world.told[1] != 0 && world.told[0] / 16 < world.told[1] / 16
+            }),
+            Property::sometimes("a room is active again under its epoch after a clean sleep", |_, world: &World| {
+                world.head[0].durable() != 0 && serving(world).any(|(epoch, _)| epoch == 1)
+            }),
+        ]);
+        properties
+    }
+}
+
+/// Engines that may answer, with their epoch and log.
+fn serving(world: &World) -> impl Iterator<Item = (u8, &[u8; super::world::SEQS])> {
+    let answers = world.engines.iter().filter(|engine| engine.holds());
+    answers.filter_map(|engine| match &engine.room {
+        Room::Serving(log) => Some((engine.epoch, log)),
+        _ => None,
+    })
+}
+
+fn stays(world: &World) -> bool {
+    let told = world.told.iter().zip(&world.rows).filter(|(told, _)| **told != 0);
+    let mut kept = told.map(|(told, cell)| cell.possible().all(|found| found == *told));
+    !world.contradicted && kept.all(|it| it)
+}
+
+fn is_dense(world: &World) -> bool {
+    let rows = &world.told[..length(&world.told)];
+    let rising = rows.windows(2).all(|two| two[0] / 16 <= two[1] / 16 && two[0] % 16 != two[1] % 16);
+    rising && world.told[rows.len()..].iter().all(|row| *row == 0)
+}
+
+fn has_acknowledged(world: &World) -> bool {
+    let has = |log: &[u8]| (world.acked.iter().enumerate()).all(|(index, acked)| !acked || log[index] == world.told[index]);
+    serving(world).all(|(_, log)| has(log))
+}
+
+fn effects_equal_replay(world: &World) -> bool {
+    let mut settled = world.engines.iter().filter(|engine| engine.holds() && engine.flight.is_none());
+    settled.all(|engine| match &engine.room {
+        Room::Serving(log) => world.effect.possible().all(|found| found == replay(log)),
+        _ => true,
+    })
+}
+
+#[test]
+fn nothing_told_is_lost_or_replaced_in_any_interleaving() {
+    let checker = LogModel(Planted::default()).checker().spawn_bfs().join();
+    println!("{} states visited, depth {}", checker.unique_state_count(), checker.max_depth());
+    assert!(checker.is_done());
+    checker.assert_properties();
+}
+
+/// Runs until a property is broken, which must be one of these.
+fn is_found(planted: Planted, expected: &[&str]) {
+    let checker = LogModel(planted).checker();
+    let checker = checker.finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    let broken: Vec<&str> = (checker.model().properties().iter())
+        .filter(|it| it.expectation == Expectation::Always)
+        .filter(|it| checker.discovery(it.name).is_some())
+        .map(|it| it.name)
+        .collect();
+    println!("{} states visited until {broken:?}", checker.unique_state_count());
+    assert!(!broken.is_empty(), "{planted:?} was not found");
+    assert!(broken.iter().all(|name| expected.contains(name)), "{broken:?}");
+    for name in broken {
+        let path = checker.discovery(name).expect("just found");
+        println!("{name}: {:?}", path.into_actions());
+    }
+}
+
+#[test]
+fn an_acknowledgement_without_the_lease_is_found() {
+    let planted = Planted {
+        acknowledge_without_lease: true,
+        ..Planted::default()
+    };
+    is_found(planted, &[REPLACED, DURABLE, EFFECTS]);
+}
+
+#[test]
+fn a_seq_given_to_two_contents_is_found() {
+    let planted = Planted {
+        seq_reused: true,
+        ..Planted::default()
+    };
+    is_found(planted, &[REPLACED]);
+}
+
+#[test]
+fn an_activation_that_does_not_note_its_epoch_is_found() {
+    let planted = Planted {
+        no_epoch_row: true,
+        ..Planted::default()
+    };
+    is_found(planted, &[REPLACED]);
+}
+
+#[test]
+fn a_reader_that_skips_the_epochs_is_found() {
+    let planted = Planted {
+        reader_skips_epochs: true,
+        ..Planted::default()
+    };
+    is_found(planted, &[REPLACED]);
+}

@@ -1,0 +1,477 @@
+//! A conversation of one slot, two engines that own it in turn, a reader that
+//! never does, and the store. What the engines do with the log is the real
+//! [`Activation`] and [`settled`]; that one is fenced only when its lease has
+//! lapsed by its own clock is what `clocks.rs` checks, and is assumed here.
+
+use bytes::Bytes;
+use fanfare_protocol::{ConversationId, Timestamp};
+use uuid::Uuid;
+
+use super::cells::{Cell, read, stamped, ways};
+use crate::reader::settled;
+use crate::room::steps::{Activation, Did, Step};
+use crate::row::{EpochRow, HeadRow, LogRow};
+
+pub const LOG: ConversationId = ConversationId(Uuid::from_u128(1));
+pub const SEQS: usize = 2;
+pub const EPOCHS: usize = 3;
+
+/// A row as (epoch column, content) in one byte; 0: no row.
+pub type Row = u8;
+
+fn row_of(epoch: u8, content: u8) -> Row {
+    epoch * 16 + content
+}
+
+/// Odd contents have an effect: they set the one register of effects.
+fn has_effect(row: Row) -> bool {
+    row % 2 == 1
+}
+
+/// What was built wrong on purpose.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Planted {
+    pub acknowledge_without_lease: bool,
+    pub seq_reused: bool,
+    pub no_epoch_row: bool,
+    pub reader_skips_epochs: bool,
+    pub older_epochs_left_open: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct World {
+    pub rows: [Cell; SEQS],
+    pub epochs: [Cell; EPOCHS],
+    pub head: [Cell; 1],
+    pub effect: Cell,
+    /// The slot row: owner and epoch, changed by compare-and-set.
+    pub owner: usize,
+    pub epoch: u8,
+    pub engines: [Engine; 2],
+    pub reader: Option<[Row; SEQS]>,
+    pub contents: u8,
+    /// What anybody outside was told of each seq, and whether that was its
+    /// acknowledgement.
+    pub told: [Row; SEQS],
+    pub acked: [bool; SEQS],
+    /// Somebody was told two things about one seq.
+    pub contradicted: bool,
+    pub reader_told: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Engine {
+    /// 0: none; also of a process that is down.
+    pub epoch: u8,
+    pub lapsed: bool,
+    pub down: bool,
+    pub room: Room,
+    /// The appender's write, which outlives the room.
+    pub flight: Option<Flight>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub enum Room {
+    #[default]
+    None,
+    Activating(Activation),
+    /// Serves this durable log.
+    Serving([Row; SEQS]),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Flight {
+    /// Rows from this index on.
+    Append(usize, [Row; SEQS]),
+    Effects(usize, [Row; SEQS]),
+    /// A clean head: the room falls asleep.
+    Head(u8),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Act {
+    /// The slot is claimed: from nobody, from one that is down or has lapsed
+    /// (fenced first), or by a new process of the same data folder.
+    Claim(usize),
+    Lapse(usize),
+    /// A lease that lapsed is renewed, as nobody fenced it.
+    Renew(usize),
+    /// An engine hears that it was fenced.
+    HearFenced(usize),
+    Crash(usize),
+    RoomStarts(usize),
+    RoomCrashes(usize),
+    RoomSleeps(usize),
+    /// A read of the activation, in one of the ways.
+    Read(usize, usize),
+    /// A write returned: it is durable.
+    Written(usize),
+    Append(usize, usize),
+    /// Planted: an append whose outcome is unknown is taken for not written.
+    Forget(usize),
+    ReaderRows(usize),
+    ReaderEpochs(usize),
+}
+
+fn log_row(index: usize, row: Row) -> LogRow {
+    LogRow {
+        conversation: LOG,
+        seq: index as u64 + 1,
+        epoch: u64::from(row / 16),
+        mno: u64::from(row % 16),
+        ano: 0,
+        key: None,
+        request: None,
+        entry: Bytes::new(),
+        state: Bytes::new(),
+    }
+}
+
+/// Rows as a query returns them: ascending, those that are there.
+fn log_rows(rows: [Row; SEQS]) -> Vec<LogRow> {
+    let there = rows.into_iter().enumerate().filter(|(_, row)| *row != 0);
+    there.map(|(index, row)| log_row(index, row)).collect()
+}
+
+/// A row of the engine as a row of the model, with its index.
+fn model_row(row: &LogRow) -> (usize, Row) {
+    (row.seq as usize - 1, row_of(row.epoch as u8, row.mno as u8))
+}
+
+fn prefix(rows: &[LogRow]) -> [Row; SEQS] {
+    let mut log = [0; SEQS];
+    for row in rows {
+        let (index, row) = model_row(row);
+        log[index] = row;
+    }
+    log
+}
+
+pub fn length(log: &[Row; SEQS]) -> usize {
+    log.iter().take_while(|row| **row != 0).count()
+}
+
+/// What the register of effects holds after this log.
+pub fn replay(log: &[Row; SEQS]) -> u8 {
+    let rows = log.iter().rev().find(|row| has_effect(**row));
+    rows.map_or(0, |row| row % 16)
+}
+
+impl Engine {
+    pub fn holds(&self) -> bool {
+        self.epoch != 0 && !self.lapsed
+    }
+}
+
+impl World {
+    pub fn acts(&self, planted: Planted, acts: &mut Vec<Act>) {
+        for (i, engine) in self.engines.iter().enumerate() {
+            let other = &self.engines[self.owner];
+            let free = self.epoch == 0 || engine.down || other.down || other.lapsed || other.epoch != self.epoch;
+            if engine.epoch == 0 && free && usize::from(self.epoch) < EPOCHS {
+                acts.push(Act::Claim(i));
+            }
+            if engine.epoch == 0 {
+                continue;
+            }
+            acts.push(Act::Crash(i));
+            if engine.epoch != self.epoch {
+                acts.push(Act::HearFenced(i));
+            } else if engine.lapsed {
+                acts.push(Act::Renew(i));
+            } else {
+                acts.push(Act::Lapse(i));
+            }
+            self.room_acts(i, planted, acts);
+        }
+        match self.reader {
+            None => acts.extend((0..ways(&self.rows)).map(Act::ReaderRows)),
+            Some(_) => acts.extend((0..ways(&self.epochs)).map(Act::ReaderEpochs)),
+        }
+    }
+
+    fn room_acts(&self, i: usize, planted: Planted, acts: &mut Vec<Act>) {
+        let engine = &self.engines[i];
+        if engine.flight.is_some() {
+            acts.push(Act::Written(i));
+        }
+        if planted.seq_reused && matches!(engine.flight, Some(Flight::Append(..))) {
+            acts.push(Act::Forget(i));
+        }
+        match &engine.room {
+            Room::None if engine.flight.is_none() => acts.push(Act::RoomStarts(i)),
+            Room::None => {}
+            Room::Activating(activation) => {
+                acts.push(Act::RoomCrashes(i));
+                match activation.step() {
+                    Step::ReadEpochs => {
+                        acts.extend((0..ways(&self.epochs)).map(|way| Act::Read(i, way)));
+                    }
+                    Step::ReadLog => {
+                        let all = ways(&self.head) * ways(&self.rows);
+                        acts.extend((0..all).map(|way| Act::Read(i, way)));
+                    }
+                    _ => acts.push(Act::Written(i)),
+                }
+            }
+            Room::Serving(log) => {
+                acts.push(Act::RoomCrashes(i));
+                if engine.flight.is_none() {
+                    let length = length(log);
+                    let most = (SEQS - length).min(CONTENTS - usize::from(self.contents));
+                    acts.extend((1..=most).map(|count| Act::Append(i, count)));
+                    if length > 0 {
+                        acts.push(Act::RoomSleeps(i));
+                    }
+                }
+            }
+        }
+    }
+
+    pub fn act(&mut self, act: Act, planted: Planted) {
+        match act {
+            Act::Claim(i) => {
+                self.owner = i;
+                self.epoch += 1;
+                self.engines[i] = Engine {
+                    epoch: self.epoch,
+                    ..Engine::default()
+                };
+            }
+            Act::Lapse(i) => self.engines[i].lapsed = true,
+            Act::Renew(i) => self.engines[i].lapsed = false,
+            Act::HearFenced(i) => self.engines[i] = Engine::default(),
+            Act::Crash(i) => {
+                self.engines[i] = Engine {
+                    down: true,
+                    ..Engine::default()
+                };
+            }
+            Act::RoomStarts(i) => {
+                let activation = Activation::new(LOG, u64::from(self.engines[i].epoch));
+                self.engines[i].room = Room::Activating(activation);
+            }
+            Act::RoomCrashes(i) => self.engines[i].room = Room::None,
+            Act::RoomSleeps(i) => {
+                let Room::Serving(log) = self.engines[i].room else { return };
+                self.engines[i].room = Room::None;
+                let length = length(&log);
+                let head = (log[length - 1] / 16) * 16 + length as u8;
+                self.engines[i].flight = Some(Flight::Head(head));
+                let stamp = self.engines[i].epoch * 16 + length as u8;
+                self.head[0].send(stamped(stamp, head));
+            }
+            Act::Read(i, way) => self.activation_reads(i, way, planted),
+            Act::Written(i) if self.engines[i].flight.is_some() => self.flight_lands(i, planted),
+            Act::Written(i) => self.activation_writes(i, true, planted),
+            Act::Append(i, count) => self.append(i, count),
+            Act::Forget(i) => self.engines[i].flight = None,
+            Act::ReaderRows(way) => {
+                let rows = read(&mut self.rows, way);
+                if planted.reader_skips_epochs {
+                    let length = length(&rows);
+                    self.tell(&rows[..length]);
+                } else {
+                    self.reader = Some(rows);
+                }
+            }
+            Act::ReaderEpochs(way) => {
+                let epochs = self.read_epochs(way);
+                let rows = log_rows(self.reader.take().unwrap_or_default());
+                if let Ok(rows) = settled(0, rows, &epochs) {
+                    self.reader_told |= !rows.is_empty();
+                    let rows = prefix(&rows);
+                    self.tell(&rows[..length(&rows)]);
+                }
+            }
+        }
+        for i in 0..self.engines.len() {
+            if let (true, Room::Serving(log)) = (self.engines[i].holds(), &self.engines[i].room) {
+                let log = *log;
+                self.tell(&log[..length(&log)]);
+            }
+        }
+    }
+
+    fn tell(&mut self, log: &[Row]) {
+        for (told, row) in self.told.iter_mut().zip(log) {
+            self.contradicted |= *told != 0 && told != row;
+            *told = *row;
+        }
+    }
+
+    fn read_epochs(&mut self, way: usize) -> Vec<EpochRow> {
+        // Null and "never written" must differ: first seqs are stored plus one.
+        let found = read(&mut self.epochs, way).into_iter().enumerate();
+        found
+            .filter(|(_, first)| *first != 0)
+            .map(|(index, first)| EpochRow {
+                conversation: LOG,
+                epoch: index as u64 + 1,
+                first_seq: (first > 1).then(|| u64::from(first) - 1),
+            })
+            .collect()
+    }
+
+    fn activation_reads(&mut self, i: usize, way: usize, planted: Planted) {
+        let mut room = std::mem::take(&mut self.engines[i].room);
+        if let Room::Activating(activation) = &mut room {
+            let did = if activation.step() == Step::ReadLog {
+                let ways = ways(&self.head);
+                let [head] = read(&mut self.head, way % ways);
+                let tail = log_rows(read(&mut self.rows, way / ways));
+                let head = (head != 0).then(|| HeadRow {
+                    conversation: LOG,
+                    epoch: u64::from(head / 16),
+                    seq: u64::from(head % 16),
+                    mno: 0,
+                    ano: 0,
+                    at: Timestamp(0),
+                    clean: u64::from(head % 16),
+                });
+                Did::Log { head, tail }
+            } else {
+                Did::Epochs(self.read_epochs(way))
+            };
+            if activation.did(did).is_err() {
+                room = Room::None;
+            }
+        }
+        self.engines[i].room = room;
+        self.activation_writes(i, false, planted);
+    }
+
+    /// Sends what the activation writes next, or lets it land and goes on.
+    fn activation_writes(&mut self, i: usize, land: bool, planted: Planted) {
+        let epoch = self.engines[i].epoch;
+        let mut room = std::mem::take(&mut self.engines[i].room);
+        let mut land = land;
+        while let Room::Activating(activation) = &mut room {
+            let mut skip = false;
+            match activation.step() {
+                Step::ReadEpochs | Step::ReadLog => break,
+                Step::Serve => {
+                    let log = activation.adopted().map(|it| prefix(&it.rows));
+                    room = Room::Serving(log.unwrap_or_default());
+                    break;
+                }
+                Step::PutEpoch(row) => {
+                    skip = (planted.no_epoch_row && row.first_seq.is_none())
+                        || (planted.older_epochs_left_open && row.epoch != u64::from(epoch));
+                    let begun = u8::from(row.first_seq.is_some());
+                    let first = row.first_seq.map_or(1, |first| first as u8 + 1);
+                    let it = stamped(epoch * 2 + begun, first);
+                    let cell = &mut self.epochs[row.epoch as usize - 1];
+                    match (skip, land) {
+                        (true, _) => {}
+                        (false, true) => cell.land(it),
+                        (false, false) => cell.send(it),
+                    }
+                }
+                Step::WriteAgain(rows) => {
+                    for row in &rows {
+                        let (index, row) = model_row(row);
+                        self.put_row(epoch, index, row, land);
+                    }
+                }
+                Step::RepeatEffects(rows) => {
+                    for row in &rows {
+                        let (index, row) = model_row(row);
+                        self.put_effect(epoch, index, row, land);
+                    }
+                    skip = !rows.iter().any(|row| has_effect(model_row(row).1));
+                }
+            }
+            if !land && !skip {
+                break;
+            }
+            land = land && skip;
+            if activation.did(Did::Written).is_err() {
+                room = Room::None;
+            }
+        }
+        self.engines[i].room = room;
+    }
+
+    fn put_row(&mut self, epoch: u8, index: usize, row: Row, land: bool) {
+        let it = stamped(epoch, row);
+        match land {
+            true => self.rows[index].land(it),
+            false => self.rows[index].send(it),
+        }
+    }
+
+    fn put_effect(&mut self, epoch: u8, index: usize, row: Row, land: bool) {
+        if has_effect(row) {
+            let it = stamped(epoch * 16 + index as u8, row % 16);
+            match land {
+                true => self.effect.land(it),
+                false => self.effect.send(it),
+            }
+        }
+    }
+
+    fn append(&mut self, i: usize, count: usize) {
+        let Room::Serving(log) = self.engines[i].room else { return };
+        let (epoch, from) = (self.engines[i].epoch, length(&log));
+        let mut rows = [0; SEQS];
+        for index in from..from + count {
+            self.contents += 1;
+            rows[index] = row_of(epoch, self.contents);
+            self.put_row(epoch, index, rows[index], false);
+        }
+        self.engines[i].flight = Some(Flight::Append(from, rows));
+    }
+
+    fn flight_lands(&mut self, i: usize, planted: Planted) {
+        let epoch = self.engines[i].epoch;
+        let Some(flight) = self.engines[i].flight else { return };
+        match flight {
+            Flight::Append(from, rows) => {
+                let written = || rows.into_iter().enumerate().filter(|(_, row)| *row != 0);
+                for (index, row) in written() {
+                    self.put_row(epoch, index, row, true);
+                }
+                // Without the lease it counts as unknown, and is repeated.
+                if !self.engines[i].holds() && !planted.acknowledge_without_lease {
+                    return;
+                }
+                if self.engines[i].room == Room::None {
+                    // Nobody waits; an activation finds the rows.
+                    self.engines[i].flight = None;
+                } else if written().any(|(_, row)| has_effect(row)) {
+                    for (index, row) in written() {
+                        self.put_effect(epoch, index, row, false);
+                    }
+                    self.engines[i].flight = Some(Flight::Effects(from, rows));
+                } else {
+                    self.acknowledge(i, rows);
+                }
+            }
+            Flight::Effects(_, rows) => {
+                for (index, row) in rows.into_iter().enumerate() {
+                    self.put_effect(epoch, index, row, true);
+                }
+                self.acknowledge(i, rows);
+            }
+            Flight::Head(head) => {
+                self.head[0].land(stamped(epoch * 16 + head % 16, head));
+                self.engines[i].flight = None;
+            }
+        }
+    }
+
+    fn acknowledge(&mut self, i: usize, rows: [Row; SEQS]) {
+        self.engines[i].flight = None;
+        let Room::Serving(log) = &mut self.engines[i].room else { return };
+        for (index, row) in rows.into_iter().enumerate().filter(|(_, row)| *row != 0) {
+            log[index] = row;
+            self.acked[index] = true;
+        }
+        let log = *log;
+        self.tell(&log[..length(&log)]);
+    }
+}
+
+/// Contents that are ever sent.
+pub const CONTENTS: usize = 3;

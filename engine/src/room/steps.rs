@@ -1,0 +1,201 @@
+//! The six steps of an activation (ARCHITECTURE §7) as a machine: it says
+//! what to do next, the caller does it and says what came of it. A write
+//! counts as done when it is durable; one whose outcome is unknown is
+//! repeated until it is.
+//!
+//! **Invariant:** the own epoch is durable before the log is read, and the
+//! log is read before the epochs that judge it. A reader, and the owner of an
+//! epoch below, go by the same order (`crate::reader`), so that of two who
+//! meet a row nobody acknowledged, one sees what the other did
+//! (`docs/decisions/010-activation-closes-older-epochs.md`).
+
+use fanfare_protocol::ConversationId;
+
+use super::activation::{AdoptError, Adopted, Found, adopt};
+use crate::row::{EpochRow, HeadRow, LogRow};
+
+/// What the caller does next.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// Reads all epochs of the log: [`Did::Epochs`].
+    ReadEpochs,
+    /// Writes an epoch row under the own epoch: [`Did::Written`].
+    PutEpoch(EpochRow),
+    /// Reads head row and tail: [`Did::Log`].
+    ReadLog,
+    /// Writes these rows as they are, under the own epoch: [`Did::Written`].
+    WriteAgain(Vec<LogRow>),
+    /// Repeats the effects of these rows in their order, under the own
+    /// epoch: [`Did::Written`].
+    RepeatEffects(Vec<LogRow>),
+    /// Serves what was adopted; nothing is left to do.
+    Serve,
+}
+
+/// What came of a [`Step`].
+#[derive(Debug, Clone)]
+pub enum Did {
+    /// All epochs, in any order.
+    Epochs(Vec<EpochRow>),
+    /// Head row and tail, as [`Found`] describes them.
+    Log {
+        /// Where an owner left the log.
+        head: Option<HeadRow>,
+        /// Newest rows, ascending.
+        tail: Vec<LogRow>,
+    },
+    /// The write is durable.
+    Written,
+}
+
+/// One activation of a conversation under an epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Activation {
+    conversation: ConversationId,
+    epoch: u64,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Stage {
+    /// Was this log activated under this epoch before?
+    Look,
+    /// Step 1.
+    Note,
+    /// Step 2. With epochs: those of a log that this epoch owns already.
+    Log { epochs: Option<Vec<EpochRow>> },
+    /// Step 2: which epochs are there, now that the rows are read?
+    Judge {
+        head: Option<HeadRow>,
+        tail: Vec<LogRow>,
+    },
+    /// Step 3.
+    Again(Plan),
+    /// Step 4.
+    Effects(Plan),
+    /// Step 5: the older epochs that never began, then the own one.
+    Begin(Plan),
+    /// Step 6.
+    Serve(Adopted),
+}
+
+/// What is still to be written.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Plan {
+    adopted: Adopted,
+    /// Epoch rows of step 5, the next one last.
+    epochs: Vec<EpochRow>,
+}
+
+impl Activation {
+    /// An activation of which nothing is done yet. The caller holds the slot
+    /// under `epoch`, and no write of its own to the log is outstanding.
+    pub fn new(conversation: ConversationId, epoch: u64) -> Self {
+        Self {
+            conversation,
+            epoch,
+            stage: Stage::Look,
+        }
+    }
+
+    /// What is to be done next; the same until it is [`Self::did`].
+    pub fn step(&self) -> Step {
+        match &self.stage {
+            Stage::Look | Stage::Judge { .. } => Step::ReadEpochs,
+            Stage::Note => Step::PutEpoch(self.own(None)),
+            Stage::Log { .. } => Step::ReadLog,
+            Stage::Again(plan) => Step::WriteAgain(plan.adopted.again().to_vec()),
+            Stage::Effects(plan) => Step::RepeatEffects(plan.adopted.again().to_vec()),
+            Stage::Begin(plan) => plan
+                .epochs
+                .last()
+                .map_or(Step::Serve, |row| Step::PutEpoch(*row)),
+            Stage::Serve(_) => Step::Serve,
+        }
+    }
+
+    /// Goes on with what came of [`Self::step`]. What answers no step that is
+    /// due is passed over.
+    ///
+    /// # Errors
+    /// Why the log may not be served ([`AdoptError`]); the activation is then
+    /// over.
+    pub fn did(&mut self, did: Did) -> Result<(), AdoptError> {
+        let stage = std::mem::replace(&mut self.stage, Stage::Look);
+        self.stage = match (stage, did) {
+            (Stage::Look, Did::Epochs(epochs)) if self.begun(&epochs) => Stage::Log {
+                epochs: Some(epochs),
+            },
+            (Stage::Look, Did::Epochs(_)) => Stage::Note,
+            (Stage::Note, Did::Written) => Stage::Log { epochs: None },
+            (Stage::Log { epochs: None }, Did::Log { head, tail }) => Stage::Judge { head, tail },
+            (Stage::Log { epochs: Some(epochs) }, Did::Log { head, tail }) => {
+                self.adopt(Found { head, tail, epochs })?
+            }
+            (Stage::Judge { head, tail }, Did::Epochs(epochs)) => {
+                self.adopt(Found { head, tail, epochs })?
+            }
+            (Stage::Again(plan), Did::Written) => Stage::Effects(plan),
+            (Stage::Effects(plan), Did::Written) => begin(plan),
+            (Stage::Begin(mut plan), Did::Written) => {
+                plan.epochs.pop();
+                begin(plan)
+            }
+            (stage, _) => stage,
+        };
+        Ok(())
+    }
+
+    /// Rows of steps 3 and 4 and the state they lead to, as soon as the log
+    /// is read and judged.
+    pub fn adopted(&self) -> Option<&Adopted> {
+        match &self.stage {
+            Stage::Again(plan) | Stage::Effects(plan) | Stage::Begin(plan) => Some(&plan.adopted),
+            Stage::Serve(adopted) => Some(adopted),
+            Stage::Look | Stage::Note | Stage::Log { .. } | Stage::Judge { .. } => None,
+        }
+    }
+
+    fn adopt(&self, found: Found) -> Result<Stage, AdoptError> {
+        let open = |known: &&EpochRow| known.epoch < self.epoch && known.first_seq.is_none();
+        let open: Vec<u64> = found.epochs.iter().filter(open).map(|it| it.epoch).collect();
+        let adopted = adopt(found, self.epoch)?;
+        let first_seq = Some(adopted.first_seq);
+        let mut epochs = Vec::new();
+        if !adopted.epoch_known {
+            epochs.push(self.own(first_seq));
+            // An epoch that has not noted its beginning owns nothing, and
+            // must not begin later below rows that are adopted here.
+            epochs.extend(open.into_iter().map(|epoch| EpochRow {
+                epoch,
+                ..self.own(first_seq)
+            }));
+        }
+        let plan = Plan { adopted, epochs };
+        Ok(match plan.adopted.rewrite {
+            true => Stage::Again(plan),
+            false => begin(plan),
+        })
+    }
+
+    fn begun(&self, epochs: &[EpochRow]) -> bool {
+        let own = epochs.iter().find(|known| known.epoch == self.epoch);
+        own.is_some_and(|own| own.first_seq.is_some())
+    }
+
+    fn own(&self, first_seq: Option<u64>) -> EpochRow {
+        EpochRow {
+            conversation: self.conversation,
+            epoch: self.epoch,
+            first_seq,
+        }
+    }
+}
+
+fn begin(plan: Plan) -> Stage {
+    if plan.epochs.is_empty() {
+        Stage::Serve(plan.adopted)
+    } else {
+        Stage::Begin(plan)
+    }
+}
