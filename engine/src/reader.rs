@@ -53,7 +53,7 @@ pub fn settled(
 
 /// The epoch that owns a seq: the highest that began at or below it.
 pub fn owner_of(seq: u64, epochs: &[EpochRow]) -> Option<u64> {
-    let began = |known: &&EpochRow| known.first_seq.is_some_and(|first| first <= seq);
+    let began = |known: &&EpochRow| known.begins_at().is_some_and(|first| first <= seq);
     epochs.iter().filter(began).map(|known| known.epoch).max()
 }
 
@@ -116,6 +116,7 @@ mod tests {
             (2, &[(3, 1), (6, 3)], Ok(Some(2))),
             // One that never began, below one that did.
             (0, &[(3, 1), (4, 0), (5, 3)], Ok(Some(4))),
+            (0, &[(3, 1), (4, EpochRow::NEVER), (5, 3)], Ok(Some(4))),
             // Nobody owns anything.
             (0, &[], Ok(None)),
         ];

@@ -114,6 +114,17 @@ pub struct EpochRow {
     pub conversation: ConversationId,
     /// Epoch.
     pub epoch: u64,
-    /// First seq it owns; `None` while its activation is under way.
+    /// First seq it owns; `None` while its activation is under way,
+    /// [`Self::NEVER`] when a later epoch closed it before it began.
     pub first_seq: Option<u64>,
+}
+
+impl EpochRow {
+    /// The first seq of an epoch that owns none and never will.
+    pub const NEVER: u64 = fanfare_protocol::limits::WHOLE_NUMBER_MAX;
+
+    /// The first seq it owns, if it began.
+    pub fn begins_at(&self) -> Option<u64> {
+        self.first_seq.filter(|first| *first < Self::NEVER)
+    }
 }

@@ -57,7 +57,7 @@ pub fn adopt(found: Found, epoch: u64) -> Result<Adopted, AdoptError> {
     if let Some(above) = above.filter(|above| *above > epoch) {
         return Err(AdoptError::EpochAbove(above));
     }
-    let settled = |known: &EpochRow| known.first_seq.map(|first| (known.epoch, first));
+    let settled = |known: &EpochRow| known.begins_at().map(|first| (known.epoch, first));
     let newest = epochs.iter().filter_map(settled).max();
     let owned = |seq: u64, by: u64| newest.is_none_or(|(epoch, first)| seq < first || by == epoch);
     // What an owner wrote after it had lost the conversation says nothing.

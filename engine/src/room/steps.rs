@@ -1,13 +1,12 @@
 //! The six steps of an activation (ARCHITECTURE §7) as a machine: it says
-//! what to do next, the caller does it and says what came of it. A write
-//! counts as done when it is durable; one whose outcome is unknown is
-//! repeated until it is.
+//! what to do next, the caller does it and says what came of it. A write is
+//! done when it is durable; of unknown outcome, it is repeated.
 //!
-//! **Invariant:** the own epoch is durable before the log is read, and the
-//! log is read before the epochs that judge it. A reader, and the owner of an
-//! epoch below, go by the same order (`crate::reader`), so that of two who
-//! meet a row nobody acknowledged, one sees what the other did
-//! (`docs/decisions/010-activation-closes-older-epochs.md`).
+//! **Invariant:** the own epoch is durable before the log is read, and the log
+//! is read before the epochs that judge it, as a reader does (`crate::reader`).
+//! **Invariant:** once [`Step::PutEpoch`] with a `first_seq` was begun, no other
+//! activation starts under the same epoch before it is durable.
+//! Why: `docs/decisions/010-activation-closes-older-epochs.md`.
 
 use fanfare_protocol::ConversationId;
 
@@ -69,11 +68,13 @@ enum Stage {
         head: Option<HeadRow>,
         tail: Vec<LogRow>,
     },
+    /// Before step 3: older epochs that never began are closed.
+    Close(Plan),
     /// Step 3.
     Again(Plan),
     /// Step 4.
     Effects(Plan),
-    /// Step 5: the older epochs that never began, then the own one.
+    /// Step 5.
     Begin(Plan),
     /// Step 6.
     Serve(Adopted),
@@ -83,8 +84,8 @@ enum Stage {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Plan {
     adopted: Adopted,
-    /// Epoch rows of step 5, the next one last.
-    epochs: Vec<EpochRow>,
+    /// Older epochs still to be closed, the next one last.
+    close: Vec<EpochRow>,
 }
 
 impl Activation {
@@ -98,6 +99,12 @@ impl Activation {
         }
     }
 
+    /// Whether step 5 was begun: another activation under this epoch, which
+    /// may adopt more, must wait for it, as for an append.
+    pub fn is_beginning(&self) -> bool {
+        matches!(self.stage, Stage::Begin(_))
+    }
+
     /// What is to be done next; the same until it is [`Self::did`].
     pub fn step(&self) -> Step {
         match &self.stage {
@@ -106,10 +113,12 @@ impl Activation {
             Stage::Log { .. } => Step::ReadLog,
             Stage::Again(plan) => Step::WriteAgain(plan.adopted.again().to_vec()),
             Stage::Effects(plan) => Step::RepeatEffects(plan.adopted.again().to_vec()),
-            Stage::Begin(plan) => plan
-                .epochs
-                .last()
-                .map_or(Step::Serve, |row| Step::PutEpoch(*row)),
+            Stage::Close(plan) => {
+                let never = Some(EpochRow::NEVER);
+                let row = plan.close.last().copied();
+                Step::PutEpoch(row.unwrap_or_else(|| self.own(never)))
+            }
+            Stage::Begin(plan) => Step::PutEpoch(self.own(Some(plan.adopted.first_seq))),
             Stage::Serve(_) => Step::Serve,
         }
     }
@@ -136,11 +145,12 @@ impl Activation {
                 self.adopt(Found { head, tail, epochs })?
             }
             (Stage::Again(plan), Did::Written) => Stage::Effects(plan),
-            (Stage::Effects(plan), Did::Written) => begin(plan),
-            (Stage::Begin(mut plan), Did::Written) => {
-                plan.epochs.pop();
-                begin(plan)
+            (Stage::Close(mut plan), Did::Written) => {
+                plan.close.pop();
+                write(plan)
             }
+            (Stage::Effects(plan), Did::Written) => begin(plan),
+            (Stage::Begin(plan), Did::Written) => Stage::Serve(plan.adopted),
             (stage, _) => stage,
         };
         Ok(())
@@ -150,7 +160,10 @@ impl Activation {
     /// is read and judged.
     pub fn adopted(&self) -> Option<&Adopted> {
         match &self.stage {
-            Stage::Again(plan) | Stage::Effects(plan) | Stage::Begin(plan) => Some(&plan.adopted),
+            Stage::Close(plan)
+            | Stage::Again(plan)
+            | Stage::Effects(plan)
+            | Stage::Begin(plan) => Some(&plan.adopted),
             Stage::Serve(adopted) => Some(adopted),
             Stage::Look | Stage::Note | Stage::Log { .. } | Stage::Judge { .. } => None,
         }
@@ -158,24 +171,15 @@ impl Activation {
 
     fn adopt(&self, found: Found) -> Result<Stage, AdoptError> {
         let open = |known: &&EpochRow| known.epoch < self.epoch && known.first_seq.is_none();
-        let open: Vec<u64> = found.epochs.iter().filter(open).map(|it| it.epoch).collect();
+        // Such an epoch owns nothing, and must not begin later below rows
+        // that are adopted here; its effects are not to be repeated before.
+        let close = found.epochs.iter().filter(open).map(|known| EpochRow {
+            first_seq: Some(EpochRow::NEVER),
+            ..*known
+        });
+        let close = close.collect();
         let adopted = adopt(found, self.epoch)?;
-        let first_seq = Some(adopted.first_seq);
-        let mut epochs = Vec::new();
-        if !adopted.epoch_known {
-            epochs.push(self.own(first_seq));
-            // An epoch that has not noted its beginning owns nothing, and
-            // must not begin later below rows that are adopted here.
-            epochs.extend(open.into_iter().map(|epoch| EpochRow {
-                epoch,
-                ..self.own(first_seq)
-            }));
-        }
-        let plan = Plan { adopted, epochs };
-        Ok(match plan.adopted.rewrite {
-            true => Stage::Again(plan),
-            false => begin(plan),
-        })
+        Ok(write(Plan { adopted, close }))
     }
 
     fn begun(&self, epochs: &[EpochRow]) -> bool {
@@ -192,8 +196,20 @@ impl Activation {
     }
 }
 
+/// What comes once the log is judged: close, then steps 3 and 4.
+fn write(plan: Plan) -> Stage {
+    if !plan.close.is_empty() {
+        Stage::Close(plan)
+    } else if plan.adopted.rewrite {
+        Stage::Again(plan)
+    } else {
+        begin(plan)
+    }
+}
+
+/// Step 5, unless it was done before.
 fn begin(plan: Plan) -> Stage {
-    if plan.epochs.is_empty() {
+    if plan.adopted.epoch_known {
         Stage::Serve(plan.adopted)
     } else {
         Stage::Begin(plan)

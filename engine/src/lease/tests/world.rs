@@ -28,14 +28,21 @@ fn has_effect(row: Row) -> bool {
     row % 2 == 1
 }
 
-/// What was built wrong on purpose.
+/// How much happens, and what was built wrong on purpose.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Planted {
+pub struct Scope {
+    /// Claims at most.
+    pub epochs: usize,
+    /// Contents sent at most.
+    pub contents: usize,
+    /// Rooms fall asleep and leave a clean head.
+    pub sleeps: bool,
     pub acknowledge_without_lease: bool,
     pub seq_reused: bool,
     pub no_epoch_row: bool,
     pub reader_skips_epochs: bool,
     pub older_epochs_left_open: bool,
+    pub begins_again: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -96,9 +103,9 @@ pub enum Act {
     Lapse(usize),
     /// A lease that lapsed is renewed, as nobody fenced it.
     Renew(usize),
-    /// An engine hears that it was fenced.
-    HearFenced(usize),
-    Crash(usize),
+    /// The process ends, or the engine hears that it was fenced: either way
+    /// nothing is left of that incarnation but its writes in limbo.
+    Ends(usize),
     RoomStarts(usize),
     RoomCrashes(usize),
     RoomSleeps(usize),
@@ -107,7 +114,7 @@ pub enum Act {
     /// A write returned: it is durable.
     Written(usize),
     Append(usize, usize),
-    /// Planted: an append whose outcome is unknown is taken for not written.
+    /// Scope: an append whose outcome is unknown is taken for not written.
     Forget(usize),
     ReaderRows(usize),
     ReaderEpochs(usize),
@@ -147,6 +154,21 @@ fn prefix(rows: &[LogRow]) -> [Row; SEQS] {
     log
 }
 
+/// Null and "never written" differ: first seqs are stored plus one.
+fn epoch_rows(found: [u8; EPOCHS]) -> Vec<EpochRow> {
+    let there = found.into_iter().enumerate().filter(|(_, first)| *first != 0);
+    there
+        .map(|(index, first)| EpochRow {
+            conversation: LOG,
+            epoch: index as u64 + 1,
+            first_seq: match first {
+                u8::MAX => Some(EpochRow::NEVER),
+                first => (first > 1).then(|| u64::from(first) - 1),
+            },
+        })
+        .collect()
+}
+
 pub fn length(log: &[Row; SEQS]) -> usize {
     log.iter().take_while(|row| **row != 0).count()
 }
@@ -164,25 +186,27 @@ impl Engine {
 }
 
 impl World {
-    pub fn acts(&self, planted: Planted, acts: &mut Vec<Act>) {
+    pub fn acts(&self, scope: Scope, acts: &mut Vec<Act>) {
         for (i, engine) in self.engines.iter().enumerate() {
             let other = &self.engines[self.owner];
-            let free = self.epoch == 0 || engine.down || other.down || other.lapsed || other.epoch != self.epoch;
-            if engine.epoch == 0 && free && usize::from(self.epoch) < EPOCHS {
+            let free = self.epoch == 0 || other.down || other.lapsed || other.epoch != self.epoch;
+            // Engines are alike: the first claim is the first one's.
+            let first = self.epoch == 0 && i > 0;
+            if engine.epoch == 0 && free && !first && usize::from(self.epoch) < scope.epochs {
                 acts.push(Act::Claim(i));
             }
             if engine.epoch == 0 {
                 continue;
             }
-            acts.push(Act::Crash(i));
+            acts.push(Act::Ends(i));
             if engine.epoch != self.epoch {
-                acts.push(Act::HearFenced(i));
+                // Fenced: it goes on until it hears so.
             } else if engine.lapsed {
                 acts.push(Act::Renew(i));
             } else {
                 acts.push(Act::Lapse(i));
             }
-            self.room_acts(i, planted, acts);
+            self.room_acts(i, scope, acts);
         }
         match self.reader {
             None => acts.extend((0..ways(&self.rows)).map(Act::ReaderRows)),
@@ -190,19 +214,22 @@ impl World {
         }
     }
 
-    fn room_acts(&self, i: usize, planted: Planted, acts: &mut Vec<Act>) {
+    fn room_acts(&self, i: usize, scope: Scope, acts: &mut Vec<Act>) {
         let engine = &self.engines[i];
         if engine.flight.is_some() {
             acts.push(Act::Written(i));
         }
-        if planted.seq_reused && matches!(engine.flight, Some(Flight::Append(..))) {
+        if scope.seq_reused && matches!(engine.flight, Some(Flight::Append(..))) {
             acts.push(Act::Forget(i));
         }
         match &engine.room {
             Room::None if engine.flight.is_none() => acts.push(Act::RoomStarts(i)),
             Room::None => {}
             Room::Activating(activation) => {
-                acts.push(Act::RoomCrashes(i));
+                // Step 5 is written by what outlives the room, like appends.
+                if scope.begins_again || !activation.is_beginning() {
+                    acts.push(Act::RoomCrashes(i));
+                }
                 match activation.step() {
                     Step::ReadEpochs => {
                         acts.extend((0..ways(&self.epochs)).map(|way| Act::Read(i, way)));
@@ -218,9 +245,9 @@ impl World {
                 acts.push(Act::RoomCrashes(i));
                 if engine.flight.is_none() {
                     let length = length(log);
-                    let most = (SEQS - length).min(CONTENTS - usize::from(self.contents));
+                    let most = (SEQS - length).min(scope.contents - usize::from(self.contents));
                     acts.extend((1..=most).map(|count| Act::Append(i, count)));
-                    if length > 0 {
+                    if length > 0 && scope.sleeps {
                         acts.push(Act::RoomSleeps(i));
                     }
                 }
@@ -228,7 +255,7 @@ impl World {
         }
     }
 
-    pub fn act(&mut self, act: Act, planted: Planted) {
+    pub fn act(&mut self, act: Act, scope: Scope) {
         match act {
             Act::Claim(i) => {
                 self.owner = i;
@@ -240,10 +267,10 @@ impl World {
             }
             Act::Lapse(i) => self.engines[i].lapsed = true,
             Act::Renew(i) => self.engines[i].lapsed = false,
-            Act::HearFenced(i) => self.engines[i] = Engine::default(),
-            Act::Crash(i) => {
+            Act::Ends(i) => {
+                let down = self.engines[i].epoch == self.epoch;
                 self.engines[i] = Engine {
-                    down: true,
+                    down,
                     ..Engine::default()
                 };
             }
@@ -261,18 +288,23 @@ impl World {
                 let stamp = self.engines[i].epoch * 16 + length as u8;
                 self.head[0].send(stamped(stamp, head));
             }
-            Act::Read(i, way) => self.activation_reads(i, way, planted),
-            Act::Written(i) if self.engines[i].flight.is_some() => self.flight_lands(i, planted),
-            Act::Written(i) => self.activation_writes(i, true, planted),
+            Act::Read(i, way) => self.activation_reads(i, way, scope),
+            Act::Written(i) if self.engines[i].flight.is_some() => self.flight_lands(i, scope),
+            Act::Written(i) => self.activation_writes(i, true, scope),
             Act::Append(i, count) => self.append(i, count),
             Act::Forget(i) => self.engines[i].flight = None,
             Act::ReaderRows(way) => {
                 let rows = read(&mut self.rows, way);
-                if planted.reader_skips_epochs {
+                if scope.reader_skips_epochs {
                     let length = length(&rows);
                     self.tell(&rows[..length]);
                 } else {
-                    self.reader = Some(rows);
+                    // Behind a gap nothing is shown, and what was told before
+                    // tells nothing new.
+                    let length = length(&rows);
+                    let rows = std::array::from_fn(|index| if index < length { rows[index] } else { 0 });
+                    let news = rows[..length] != self.told[..length];
+                    self.reader = news.then_some(rows);
                 }
             }
             Act::ReaderEpochs(way) => {
@@ -300,20 +332,21 @@ impl World {
         }
     }
 
-    fn read_epochs(&mut self, way: usize) -> Vec<EpochRow> {
-        // Null and "never written" must differ: first seqs are stored plus one.
-        let found = read(&mut self.epochs, way).into_iter().enumerate();
-        found
-            .filter(|(_, first)| *first != 0)
-            .map(|(index, first)| EpochRow {
-                conversation: LOG,
-                epoch: index as u64 + 1,
-                first_seq: (first > 1).then(|| u64::from(first) - 1),
-            })
-            .collect()
+    /// Whether a reader sees all that was told, or that it has to wait.
+    pub fn shows_what_was_told(&self) -> bool {
+        let length = length(&self.told);
+        (0..ways(&self.epochs)).filter(|_| length > 0).all(|way| {
+            let epochs = epoch_rows(read(&mut self.epochs.clone(), way));
+            let shown = settled(0, log_rows(self.told), &epochs);
+            shown.is_err() || shown.is_ok_and(|rows| rows.len() == length)
+        })
     }
 
-    fn activation_reads(&mut self, i: usize, way: usize, planted: Planted) {
+    fn read_epochs(&mut self, way: usize) -> Vec<EpochRow> {
+        epoch_rows(read(&mut self.epochs, way))
+    }
+
+    fn activation_reads(&mut self, i: usize, way: usize, scope: Scope) {
         let mut room = std::mem::take(&mut self.engines[i].room);
         if let Room::Activating(activation) = &mut room {
             let did = if activation.step() == Step::ReadLog {
@@ -338,11 +371,11 @@ impl World {
             }
         }
         self.engines[i].room = room;
-        self.activation_writes(i, false, planted);
+        self.activation_writes(i, false, scope);
     }
 
     /// Sends what the activation writes next, or lets it land and goes on.
-    fn activation_writes(&mut self, i: usize, land: bool, planted: Planted) {
+    fn activation_writes(&mut self, i: usize, land: bool, scope: Scope) {
         let epoch = self.engines[i].epoch;
         let mut room = std::mem::take(&mut self.engines[i].room);
         let mut land = land;
@@ -356,10 +389,10 @@ impl World {
                     break;
                 }
                 Step::PutEpoch(row) => {
-                    skip = (planted.no_epoch_row && row.first_seq.is_none())
-                        || (planted.older_epochs_left_open && row.epoch != u64::from(epoch));
+                    skip = (scope.no_epoch_row && row.first_seq.is_none())
+                        || (scope.older_epochs_left_open && row.epoch != u64::from(epoch));
                     let begun = u8::from(row.first_seq.is_some());
-                    let first = row.first_seq.map_or(1, |first| first as u8 + 1);
+                    let first = row.first_seq.map_or(1, |first| u8::try_from(first + 1).unwrap_or(u8::MAX));
                     let it = stamped(epoch * 2 + begun, first);
                     let cell = &mut self.epochs[row.epoch as usize - 1];
                     match (skip, land) {
@@ -423,7 +456,7 @@ impl World {
         self.engines[i].flight = Some(Flight::Append(from, rows));
     }
 
-    fn flight_lands(&mut self, i: usize, planted: Planted) {
+    fn flight_lands(&mut self, i: usize, scope: Scope) {
         let epoch = self.engines[i].epoch;
         let Some(flight) = self.engines[i].flight else { return };
         match flight {
@@ -433,7 +466,7 @@ impl World {
                     self.put_row(epoch, index, row, true);
                 }
                 // Without the lease it counts as unknown, and is repeated.
-                if !self.engines[i].holds() && !planted.acknowledge_without_lease {
+                if !self.engines[i].holds() && !scope.acknowledge_without_lease {
                     return;
                 }
                 if self.engines[i].room == Room::None {
@@ -472,6 +505,3 @@ impl World {
         self.tell(&log[..length(&log)]);
     }
 }
-
-/// Contents that are ever sent.
-pub const CONTENTS: usize = 3;
