@@ -1,12 +1,11 @@
 //! The six steps of an activation (ARCHITECTURE §7) as a machine: it says
-//! what to do next, the caller does it and says what came of it. A write is
-//! done when it is durable; of unknown outcome, it is repeated.
+//! what to do next, the caller does it and says what came of it.
 //!
 //! **Invariant:** the own epoch is durable before the log is read, and the log
 //! is read before the epochs that judge it, as a reader does (`crate::reader`).
-//! **Invariant:** once [`Step::PutEpoch`] with a `first_seq` was begun, no other
-//! activation starts under the same epoch before it is durable.
-//! Why: `docs/decisions/010-activation-closes-older-epochs.md`.
+//! **Invariant:** the judgement is durable, under the lease, before any effect
+//! of a row is repeated, and under one epoch there is one ([`Activation::is_writing`]).
+//! Why: `docs/decisions/010-activation-pins-older-epochs.md`.
 
 use fanfare_protocol::ConversationId;
 
@@ -43,7 +42,8 @@ pub enum Did {
         /// Newest rows, ascending.
         tail: Vec<LogRow>,
     },
-    /// The write is durable.
+    /// The write is durable, **and the lease held when it returned**. Else it
+    /// is unknown and repeated, like an append.
     Written,
 }
 
@@ -68,8 +68,8 @@ enum Stage {
         head: Option<HeadRow>,
         tail: Vec<LogRow>,
     },
-    /// Before step 3: older epochs that never began are closed.
-    Close(Plan),
+    /// Before step 3: what was read of older epochs stays so.
+    Pin(Plan),
     /// Step 3.
     Again(Plan),
     /// Step 4.
@@ -84,8 +84,8 @@ enum Stage {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Plan {
     adopted: Adopted,
-    /// Older epochs still to be closed, the next one last.
-    close: Vec<EpochRow>,
+    /// Older epochs as judged, still to be written; the next one last.
+    pins: Vec<EpochRow>,
 }
 
 impl Activation {
@@ -99,10 +99,15 @@ impl Activation {
         }
     }
 
-    /// Whether step 5 was begun: another activation under this epoch, which
-    /// may adopt more, must wait for it, as for an append.
-    pub fn is_beginning(&self) -> bool {
-        matches!(self.stage, Stage::Begin(_))
+    /// Whether what was judged is being written: from then on it is carried
+    /// to its end by what outlives the room, like an append. Another activation
+    /// under this epoch, which may find more, must not start before.
+    pub fn is_writing(&self) -> bool {
+        match self.stage {
+            Stage::Pin(_) | Stage::Again(_) | Stage::Effects(_) | Stage::Begin(_) => true,
+            Stage::Look | Stage::Note | Stage::Log { .. } | Stage::Judge { .. } => false,
+            Stage::Serve(_) => false,
+        }
     }
 
     /// What is to be done next; the same until it is [`Self::did`].
@@ -113,9 +118,9 @@ impl Activation {
             Stage::Log { .. } => Step::ReadLog,
             Stage::Again(plan) => Step::WriteAgain(plan.adopted.again().to_vec()),
             Stage::Effects(plan) => Step::RepeatEffects(plan.adopted.again().to_vec()),
-            Stage::Close(plan) => {
+            Stage::Pin(plan) => {
                 let never = Some(EpochRow::NEVER);
-                let row = plan.close.last().copied();
+                let row = plan.pins.last().copied();
                 Step::PutEpoch(row.unwrap_or_else(|| self.own(never)))
             }
             Stage::Begin(plan) => Step::PutEpoch(self.own(Some(plan.adopted.first_seq))),
@@ -145,8 +150,8 @@ impl Activation {
                 self.adopt(Found { head, tail, epochs })?
             }
             (Stage::Again(plan), Did::Written) => Stage::Effects(plan),
-            (Stage::Close(mut plan), Did::Written) => {
-                plan.close.pop();
+            (Stage::Pin(mut plan), Did::Written) => {
+                plan.pins.pop();
                 write(plan)
             }
             (Stage::Effects(plan), Did::Written) => begin(plan),
@@ -160,7 +165,7 @@ impl Activation {
     /// is read and judged.
     pub fn adopted(&self) -> Option<&Adopted> {
         match &self.stage {
-            Stage::Close(plan)
+            Stage::Pin(plan)
             | Stage::Again(plan)
             | Stage::Effects(plan)
             | Stage::Begin(plan) => Some(&plan.adopted),
@@ -170,16 +175,23 @@ impl Activation {
     }
 
     fn adopt(&self, found: Found) -> Result<Stage, AdoptError> {
-        let open = |known: &&EpochRow| known.epoch < self.epoch && known.first_seq.is_none();
-        // Such an epoch owns nothing, and must not begin later below rows
-        // that are adopted here; its effects are not to be repeated before.
-        let close = found.epochs.iter().filter(open).map(|known| EpochRow {
-            first_seq: Some(EpochRow::NEVER),
+        // An older epoch that has not begun owns nothing and never will. All
+        // are written under the own epoch, as rows are in step 3: whatever is
+        // still on its way to them comes too late.
+        let older = found.epochs.iter().filter(|known| known.epoch < self.epoch);
+        let pins = older.map(|known| EpochRow {
+            first_seq: known.first_seq.or(Some(EpochRow::NEVER)),
             ..*known
         });
-        let close = close.collect();
+        let pins = pins.collect();
         let adopted = adopt(found, self.epoch)?;
-        Ok(write(Plan { adopted, close }))
+        if adopted.epoch_known {
+            return Ok(write(Plan {
+                adopted,
+                pins: Vec::new(),
+            }));
+        }
+        Ok(write(Plan { adopted, pins }))
     }
 
     fn begun(&self, epochs: &[EpochRow]) -> bool {
@@ -196,10 +208,10 @@ impl Activation {
     }
 }
 
-/// What comes once the log is judged: close, then steps 3 and 4.
+/// What comes once the log is judged: pins, then steps 3 and 4.
 fn write(plan: Plan) -> Stage {
-    if !plan.close.is_empty() {
-        Stage::Close(plan)
+    if !plan.pins.is_empty() {
+        Stage::Pin(plan)
     } else if plan.adopted.rewrite {
         Stage::Again(plan)
     } else {

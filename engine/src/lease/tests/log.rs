@@ -100,7 +100,7 @@ fn effects_equal_replay(world: &World) -> bool {
 }
 
 /// Visits every state; all properties hold.
-fn is_proven(scope: Scope, expected: &[&str]) {
+fn is_proven(scope: Scope) {
     let checker = LogModel(scope).checker().spawn_bfs().join();
     println!("{scope:?}: {} states visited, depth {}", checker.unique_state_count(), checker.max_depth());
     assert!(checker.is_done());
@@ -108,17 +108,34 @@ fn is_proven(scope: Scope, expected: &[&str]) {
 }
 
 #[test]
-fn p21() { is_proven(Scope { epochs: 2, contents: 1, ..Scope::default() }, &[]) }
+fn two_owners_and_rooms_that_sleep() {
+    is_proven(Scope {
+        epochs: 2,
+        contents: 2,
+        sleeps: true,
+        ..Scope::default()
+    });
+}
+
 #[test]
-fn p22() { is_proven(Scope { epochs: 2, contents: 2, ..Scope::default() }, &[]) }
+fn two_owners_and_batches_half_visible() {
+    is_proven(Scope {
+        epochs: 2,
+        contents: 3,
+        sleeps: false,
+        ..Scope::default()
+    });
+}
+
 #[test]
-fn p22s() { is_proven(Scope { epochs: 2, contents: 2, sleeps: true, ..Scope::default() }, &[]) }
-#[test]
-fn p31() { is_proven(Scope { epochs: 3, contents: 1, ..Scope::default() }, &[]) }
-#[test]
-fn p32() { is_proven(Scope { epochs: 3, contents: 2, ..Scope::default() }, &[]) }
-#[test]
-fn p23() { is_proven(Scope { epochs: 2, contents: 3, ..Scope::default() }, &[]) }
+fn three_owners_of_one_row() {
+    is_proven(Scope {
+        epochs: 3,
+        contents: 1,
+        sleeps: false,
+        ..Scope::default()
+    });
+}
 
 /// Runs until a property is broken, which must be one of these.
 fn is_found(planted: Scope, expected: &[&str]) {
@@ -146,7 +163,7 @@ fn an_acknowledgement_without_the_lease_is_found() {
         contents: 3,
         ..Scope::default()
     };
-    is_found(planted, &[REPLACED, DURABLE, EFFECTS]);
+    is_found(planted, &[REPLACED, DURABLE, EFFECTS, SHOWN]);
 }
 
 #[test]
@@ -157,7 +174,7 @@ fn a_seq_given_to_two_contents_is_found() {
         contents: 3,
         ..Scope::default()
     };
-    is_found(planted, &[REPLACED]);
+    is_found(planted, &[REPLACED, SHOWN]);
 }
 
 #[test]
@@ -168,7 +185,7 @@ fn an_activation_that_does_not_note_its_epoch_is_found() {
         contents: 3,
         ..Scope::default()
     };
-    is_found(planted, &[REPLACED]);
+    is_found(planted, &[REPLACED, SHOWN]);
 }
 
 #[test]
@@ -179,5 +196,27 @@ fn a_reader_that_skips_the_epochs_is_found() {
         contents: 3,
         ..Scope::default()
     };
-    is_found(planted, &[REPLACED]);
+    is_found(planted, &[REPLACED, SHOWN]);
+}
+
+#[test]
+fn an_older_epoch_left_open_is_found() {
+    let planted = Scope {
+        older_epochs_left_open: true,
+        epochs: 3,
+        contents: 1,
+        ..Scope::default()
+    };
+    is_found(planted, &[SHOWN, EFFECTS]);
+}
+
+#[test]
+fn an_epoch_that_is_judged_twice_is_found() {
+    let planted = Scope {
+        begins_again: true,
+        epochs: 2,
+        contents: 2,
+        ..Scope::default()
+    };
+    is_found(planted, &[SHOWN, EFFECTS, REPLACED]);
 }

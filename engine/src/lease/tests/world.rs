@@ -226,8 +226,8 @@ impl World {
             Room::None if engine.flight.is_none() => acts.push(Act::RoomStarts(i)),
             Room::None => {}
             Room::Activating(activation) => {
-                // Step 5 is written by what outlives the room, like appends.
-                if scope.begins_again || !activation.is_beginning() {
+                // What was judged is written by what outlives the room.
+                if scope.begins_again || !activation.is_writing() {
                     acts.push(Act::RoomCrashes(i));
                 }
                 match activation.step() {
@@ -415,7 +415,9 @@ impl World {
                     skip = !rows.iter().any(|row| has_effect(model_row(row).1));
                 }
             }
-            if !land && !skip {
+            // Without the lease a write counts as unknown, and is repeated.
+            let counts = scope.acknowledge_without_lease || self.engines[i].holds();
+            if (!land || !counts) && !skip {
                 break;
             }
             land = land && skip;
