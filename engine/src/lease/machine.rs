@@ -205,9 +205,16 @@ impl Lease {
         self.own = Some(Own::new(incarnation, self.folder_locked));
     }
 
-    fn own_answered(&mut self, ask: Ask, answer: Answer<LeaseRow>, now: Moment, effects: &mut Vec<Effect>) {
-        let turn = (self.own.as_mut())
-            .map_or(Turn::None, |own| own.answered(ask, answer, now, &self.terms));
+    fn own_answered(
+        &mut self,
+        ask: Ask,
+        answer: Answer<LeaseRow>,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+    ) {
+        let turn = (self.own.as_mut()).map_or(Turn::None, |own| {
+            own.answered(ask, answer, now, &self.terms)
+        });
         if turn == Turn::Fenced {
             self.give_up_all(effects);
             self.own = None;
@@ -310,7 +317,8 @@ impl Lease {
         }
         let wanted = &self.wanted;
         let idle = |it: &Slot| matches!(it, Slot::Unread | Slot::Free { .. } | Slot::Taken { .. });
-        self.slots.retain(|slot, it| wanted.contains(slot) || !idle(it));
+        self.slots
+            .retain(|slot, it| wanted.contains(slot) || !idle(it));
         let mut late = Vec::new();
         for (slot, it) in &mut self.slots {
             match it {
@@ -355,7 +363,8 @@ impl Lease {
                 live.insert(owner.node.clone());
             }
         }
-        self.peers.retain(|node, peer| live.contains(node) || peer.asked.is_some());
+        self.peers
+            .retain(|node, peer| live.contains(node) || peer.asked.is_some());
         for (node, peer) in &mut self.peers {
             if !live.contains(node) || peer.asked.is_some() {
                 continue;

@@ -6,7 +6,7 @@
 //! any time, as long as clocks run within [`Terms::margin_ms`] of each other
 //! per lease. What a new owner does with a log stands in
 //! [`crate::room::steps`], what others may read of it in [`crate::reader`];
-//! `tests/` checks every interleaving of both at small size.
+//! `tests/` checks every interleaving of these two at small size.
 
 mod machine;
 mod observed;

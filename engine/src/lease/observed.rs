@@ -20,7 +20,8 @@ impl Observed {
     /// counts: while the store is out nobody can renew either, so an outage
     /// must not look like silence.
     pub fn read(before: Option<Self>, row: LeaseRow, now: Moment, terms: &Terms) -> Self {
-        let goes_on = |before: &Self| before.row == row && now.since_ms(before.seen) <= terms.gap_ms;
+        let goes_on =
+            |before: &Self| before.row == row && now.since_ms(before.seen) <= terms.gap_ms;
         let since = match before {
             Some(before) if goes_on(&before) => before.since,
             _ => now,

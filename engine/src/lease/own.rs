@@ -75,7 +75,13 @@ impl Own {
     }
 
     /// What is due now.
-    pub fn due(&mut self, me: &NodeName, asks: &mut Asks, now: Moment, terms: &Terms) -> Option<Effect> {
+    pub fn due(
+        &mut self,
+        me: &NodeName,
+        asks: &mut Asks,
+        now: Moment,
+        terms: &Terms,
+    ) -> Option<Effect> {
         let pause_ms = match (&self.held, &self.pending, &self.before) {
             (None, None, Some(_)) => terms.poll_ms,
             _ => terms.retry_ms,
@@ -115,7 +121,13 @@ impl Own {
     }
 
     /// An answer to what [`Self::due`] asked.
-    pub fn answered(&mut self, ask: Ask, answer: Answer<LeaseRow>, now: Moment, terms: &Terms) -> Turn {
+    pub fn answered(
+        &mut self,
+        ask: Ask,
+        answer: Answer<LeaseRow>,
+        now: Moment,
+        terms: &Terms,
+    ) -> Turn {
         if self.asked != Some(ask) {
             return Turn::None;
         }

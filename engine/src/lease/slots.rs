@@ -12,10 +12,7 @@ pub(super) enum Slot {
     /// Its row was not read yet.
     Unread,
     /// Nobody owns it: it is to be claimed, with an epoch above this one.
-    Free {
-        row: Option<SlotRow>,
-        above: u64,
-    },
+    Free { row: Option<SlotRow>, above: u64 },
     /// Somebody else's, as long as that incarnation may hold a lease.
     Taken { row: SlotRow, owner: Owner },
     /// A change of its row whose outcome is not known.
@@ -99,7 +96,13 @@ impl Slot {
 
     /// An answer about a change that is under way. Returns the epoch that is
     /// ours from now on, if any.
-    pub fn answered(&mut self, ask: Ask, answer: Answer<SlotRow>, me: &NodeName, now: Moment) -> Option<u64> {
+    pub fn answered(
+        &mut self,
+        ask: Ask,
+        answer: Answer<SlotRow>,
+        me: &NodeName,
+        now: Moment,
+    ) -> Option<u64> {
         let Self::Swapping(swapping) = self else {
             return None;
         };

@@ -143,9 +143,12 @@ impl Activation {
             (Stage::Look, Did::Epochs(_)) => Stage::Note,
             (Stage::Note, Did::Written) => Stage::Log { epochs: None },
             (Stage::Log { epochs: None }, Did::Log { head, tail }) => Stage::Judge { head, tail },
-            (Stage::Log { epochs: Some(epochs) }, Did::Log { head, tail }) => {
-                self.adopt(Found { head, tail, epochs })?
-            }
+            (
+                Stage::Log {
+                    epochs: Some(epochs),
+                },
+                Did::Log { head, tail },
+            ) => self.adopt(Found { head, tail, epochs })?,
             (Stage::Judge { head, tail }, Did::Epochs(epochs)) => {
                 self.adopt(Found { head, tail, epochs })?
             }
@@ -165,10 +168,9 @@ impl Activation {
     /// is read and judged.
     pub fn adopted(&self) -> Option<&Adopted> {
         match &self.stage {
-            Stage::Pin(plan)
-            | Stage::Again(plan)
-            | Stage::Effects(plan)
-            | Stage::Begin(plan) => Some(&plan.adopted),
+            Stage::Pin(plan) | Stage::Again(plan) | Stage::Effects(plan) | Stage::Begin(plan) => {
+                Some(&plan.adopted)
+            }
             Stage::Serve(adopted) => Some(adopted),
             Stage::Look | Stage::Note | Stage::Log { .. } | Stage::Judge { .. } => None,
         }

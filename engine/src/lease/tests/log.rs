@@ -3,10 +3,11 @@
 
 use stateright::{Checker, Expectation, HasDiscoveries, Model, Property};
 
-use super::world::{Act, Scope, Room, World, length, replay};
+use super::world::{Act, Room, Scope, World, length, replay};
 
 const REPLACED: &str = "FENCE: what anybody was told is never lost nor replaced";
-const DENSE: &str = "ORDER: what was told is dense, each content has one seq, epochs own rising ranges";
+const DENSE: &str =
+    "ORDER: what was told is dense, each content has one seq, epochs own rising ranges";
 const DURABLE: &str = "DURABLE: whoever owns the log has all that was acknowledged";
 const EFFECTS: &str = "effects equal a replay of the log";
 const SHOWN: &str = "a reader shows all that anybody was told, or waits";
@@ -40,26 +41,38 @@ impl Model for LogModel {
             Property::always(SHOWN, |_, world: &World| world.shows_what_was_told()),
         ];
         let scope = self.0;
-        properties.push(Property::sometimes("the reader shows a row that nobody acknowledged", |_, world: &World| {
-            world.reader_told && world.told[0] != 0 && !world.acked[0]
-        }));
-        properties.push(Property::sometimes("a row that nobody acknowledged is adopted", |_, world: &World| {
-            serving(world).any(|(epoch, log)| log[0] != 0 && log[0] / 16 < epoch && !world.acked[0])
-        }));
+        properties.push(Property::sometimes(
+            "the reader shows a row that nobody acknowledged",
+            |_, world: &World| world.reader_told && world.told[0] != 0 && !world.acked[0],
+        ));
+        properties.push(Property::sometimes(
+            "a row that nobody acknowledged is adopted",
+            |_, world: &World| {
+                serving(world)
+                    .any(|(epoch, log)| log[0] != 0 && log[0] / 16 < epoch && !world.acked[0])
+            },
+        ));
         if scope.contents > 1 {
-            properties.push(Property::sometimes("two epochs acknowledged a row each", |_, world: &World| {
-                world.acked[0] && world.acked[1] && world.told[0] / 16 < world.told[1] / 16
-            }));
+            properties.push(Property::sometimes(
+                "two epochs acknowledged a row each",
+                |_, world: &World| {
+                    world.acked[0] && world.acked[1] && world.told[0] / 16 < world.told[1] / 16
+                },
+            ));
         }
         if scope.epochs > 2 {
-            properties.push(Property::sometimes("the third owner serves", |_, world: &World| {
-                serving(world).any(|(epoch, _)| epoch == 3)
-            }));
+            properties.push(Property::sometimes(
+                "the third owner serves",
+                |_, world: &World| serving(world).any(|(epoch, _)| epoch == 3),
+            ));
         }
         if scope.sleeps {
-            properties.push(Property::sometimes("a room is awake again under its epoch after a clean sleep", |_, world: &World| {
-                world.head[0].durable() / 16 == 1 && serving(world).any(|(epoch, _)| epoch == 1)
-            }));
+            properties.push(Property::sometimes(
+                "a room is awake again under its epoch after a clean sleep",
+                |_, world: &World| {
+                    world.head[0].durable() / 16 == 1 && serving(world).any(|(epoch, _)| epoch == 1)
+                },
+            ));
         }
         properties
     }
@@ -75,24 +88,36 @@ fn serving(world: &World) -> impl Iterator<Item = (u8, &[u8; super::world::SEQS]
 }
 
 fn stays(world: &World) -> bool {
-    let told = world.told.iter().zip(&world.rows).filter(|(told, _)| **told != 0);
+    let told = world
+        .told
+        .iter()
+        .zip(&world.rows)
+        .filter(|(told, _)| **told != 0);
     let mut kept = told.map(|(told, cell)| cell.possible().all(|found| found == *told));
     !world.contradicted && kept.all(|it| it)
 }
 
 fn is_dense(world: &World) -> bool {
     let rows = &world.told[..length(&world.told)];
-    let rising = rows.windows(2).all(|two| two[0] / 16 <= two[1] / 16 && two[0] % 16 != two[1] % 16);
+    let rising = rows
+        .windows(2)
+        .all(|two| two[0] / 16 <= two[1] / 16 && two[0] % 16 != two[1] % 16);
     rising && world.told[rows.len()..].iter().all(|row| *row == 0)
 }
 
 fn has_acknowledged(world: &World) -> bool {
-    let has = |log: &[u8]| (world.acked.iter().enumerate()).all(|(index, acked)| !acked || log[index] == world.told[index]);
+    let has = |log: &[u8]| {
+        (world.acked.iter().enumerate())
+            .all(|(index, acked)| !acked || log[index] == world.told[index])
+    };
     serving(world).all(|(_, log)| has(log))
 }
 
 fn effects_equal_replay(world: &World) -> bool {
-    let mut settled = world.engines.iter().filter(|engine| engine.holds() && engine.flight.is_none());
+    let mut settled = world
+        .engines
+        .iter()
+        .filter(|engine| engine.holds() && engine.flight.is_none());
     settled.all(|engine| match &engine.room {
         Room::Serving(log) => world.effect.possible().all(|found| found == replay(log)),
         _ => true,
@@ -102,7 +127,11 @@ fn effects_equal_replay(world: &World) -> bool {
 /// Visits every state; all properties hold.
 fn is_proven(scope: Scope) {
     let checker = LogModel(scope).checker().spawn_bfs().join();
-    println!("{scope:?}: {} states visited, depth {}", checker.unique_state_count(), checker.max_depth());
+    println!(
+        "{scope:?}: {} states visited, depth {}",
+        checker.unique_state_count(),
+        checker.max_depth()
+    );
     assert!(checker.is_done());
     checker.assert_properties();
 }
@@ -140,15 +169,24 @@ fn three_owners_of_one_row() {
 /// Runs until a property is broken, which must be one of these.
 fn is_found(planted: Scope, expected: &[&str]) {
     let checker = LogModel(planted).checker();
-    let checker = checker.finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    let checker = checker
+        .finish_when(HasDiscoveries::AnyFailures)
+        .spawn_bfs()
+        .join();
     let broken: Vec<&str> = (checker.model().properties().iter())
         .filter(|it| it.expectation == Expectation::Always)
         .filter(|it| checker.discovery(it.name).is_some())
         .map(|it| it.name)
         .collect();
-    println!("{} states visited until {broken:?}", checker.unique_state_count());
+    println!(
+        "{} states visited until {broken:?}",
+        checker.unique_state_count()
+    );
     assert!(!broken.is_empty(), "{planted:?} was not found");
-    assert!(broken.iter().all(|name| expected.contains(name)), "{broken:?}");
+    assert!(
+        broken.iter().all(|name| expected.contains(name)),
+        "{broken:?}"
+    );
     for name in broken {
         let path = checker.discovery(name).expect("just found");
         println!("{name}: {:?}", path.into_actions());

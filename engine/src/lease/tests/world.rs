@@ -1,7 +1,7 @@
 //! A conversation of one slot, two engines that own it in turn, a reader that
 //! never does, and the store. What the engines do with the log is the real
 //! [`Activation`] and [`settled`]; that one is fenced only when its lease has
-//! lapsed by its own clock is what `clocks.rs` checks, and is assumed here.
+//! lapsed by its own clock is assumed here, not checked.
 
 use bytes::Bytes;
 use fanfare_protocol::{ConversationId, Timestamp};
@@ -156,7 +156,10 @@ fn prefix(rows: &[LogRow]) -> [Row; SEQS] {
 
 /// Null and "never written" differ: first seqs are stored plus one.
 fn epoch_rows(found: [u8; EPOCHS]) -> Vec<EpochRow> {
-    let there = found.into_iter().enumerate().filter(|(_, first)| *first != 0);
+    let there = found
+        .into_iter()
+        .enumerate()
+        .filter(|(_, first)| *first != 0);
     there
         .map(|(index, first)| EpochRow {
             conversation: LOG,
@@ -280,7 +283,9 @@ impl World {
             }
             Act::RoomCrashes(i) => self.engines[i].room = Room::None,
             Act::RoomSleeps(i) => {
-                let Room::Serving(log) = self.engines[i].room else { return };
+                let Room::Serving(log) = self.engines[i].room else {
+                    return;
+                };
                 self.engines[i].room = Room::None;
                 let length = length(&log);
                 let head = (log[length - 1] / 16) * 16 + length as u8;
@@ -302,7 +307,8 @@ impl World {
                     // Behind a gap nothing is shown, and what was told before
                     // tells nothing new.
                     let length = length(&rows);
-                    let rows = std::array::from_fn(|index| if index < length { rows[index] } else { 0 });
+                    let rows =
+                        std::array::from_fn(|index| if index < length { rows[index] } else { 0 });
                     let news = rows[..length] != self.told[..length];
                     self.reader = news.then_some(rows);
                 }
@@ -392,7 +398,9 @@ impl World {
                     skip = (scope.no_epoch_row && row.first_seq.is_none())
                         || (scope.older_epochs_left_open && row.epoch != u64::from(epoch));
                     let begun = u8::from(row.first_seq.is_some());
-                    let first = row.first_seq.map_or(1, |first| u8::try_from(first + 1).unwrap_or(u8::MAX));
+                    let first = row
+                        .first_seq
+                        .map_or(1, |first| u8::try_from(first + 1).unwrap_or(u8::MAX));
                     let it = stamped(epoch * 2 + begun, first);
                     let cell = &mut self.epochs[row.epoch as usize - 1];
                     match (skip, land) {
@@ -447,7 +455,9 @@ impl World {
     }
 
     fn append(&mut self, i: usize, count: usize) {
-        let Room::Serving(log) = self.engines[i].room else { return };
+        let Room::Serving(log) = self.engines[i].room else {
+            return;
+        };
         let (epoch, from) = (self.engines[i].epoch, length(&log));
         let mut rows = [0; SEQS];
         for index in from..from + count {
@@ -460,7 +470,9 @@ impl World {
 
     fn flight_lands(&mut self, i: usize, scope: Scope) {
         let epoch = self.engines[i].epoch;
-        let Some(flight) = self.engines[i].flight else { return };
+        let Some(flight) = self.engines[i].flight else {
+            return;
+        };
         match flight {
             Flight::Append(from, rows) => {
                 let written = || rows.into_iter().enumerate().filter(|(_, row)| *row != 0);
@@ -498,7 +510,9 @@ impl World {
 
     fn acknowledge(&mut self, i: usize, rows: [Row; SEQS]) {
         self.engines[i].flight = None;
-        let Room::Serving(log) = &mut self.engines[i].room else { return };
+        let Room::Serving(log) = &mut self.engines[i].room else {
+            return;
+        };
         for (index, row) in rows.into_iter().enumerate().filter(|(_, row)| *row != 0) {
             log[index] = row;
             self.acked[index] = true;

@@ -1,1 +1,0 @@
-//! Two leases on two clocks.
