@@ -7,6 +7,7 @@ use bytes::Bytes;
 use fanfare_protocol::{ConversationId, Timestamp};
 use uuid::Uuid;
 
+pub use super::act::Act;
 use super::cells::{Cell, read, stamped, ways};
 use crate::reader::settled;
 use crate::room::steps::{Activation, Did, Step};
@@ -93,31 +94,6 @@ pub enum Flight {
     Effects(usize, [Row; SEQS]),
     /// A clean head: the room falls asleep.
     Head(u8),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Act {
-    /// The slot is claimed: from nobody, from one that is down or has lapsed
-    /// (fenced first), or by a new process of the same data folder.
-    Claim(usize),
-    Lapse(usize),
-    /// A lease that lapsed is renewed, as nobody fenced it.
-    Renew(usize),
-    /// The process ends, or the engine hears that it was fenced: either way
-    /// nothing is left of that incarnation but its writes in limbo.
-    Ends(usize),
-    RoomStarts(usize),
-    RoomCrashes(usize),
-    RoomSleeps(usize),
-    /// A read of the activation, in one of the ways.
-    Read(usize, usize),
-    /// A write returned: it is durable.
-    Written(usize),
-    Append(usize, usize),
-    /// Scope: an append whose outcome is unknown is taken for not written.
-    Forget(usize),
-    ReaderRows(usize),
-    ReaderEpochs(usize),
 }
 
 fn log_row(index: usize, row: Row) -> LogRow {
