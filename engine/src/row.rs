@@ -10,7 +10,7 @@ use crate::secret::Fingerprint;
 use crate::state::MessageState;
 
 /// One row of a log: every column is always written (ARCHITECTURE §6).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LogRow {
     /// Conversation.
     pub conversation: ConversationId,
@@ -82,7 +82,7 @@ pub fn bucket_of(seq: u64) -> u64 {
 }
 
 /// Where a log's owner left it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct HeadRow {
     /// Conversation.
     pub conversation: ConversationId,
@@ -108,12 +108,23 @@ impl HeadRow {
 }
 
 /// An epoch's place in a log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EpochRow {
     /// Conversation.
     pub conversation: ConversationId,
     /// Epoch.
     pub epoch: u64,
-    /// First seq it owns; `None` while its activation is under way.
+    /// First seq it owns; `None` while its activation is under way,
+    /// [`Self::NEVER`] when a later epoch closed it before it began.
     pub first_seq: Option<u64>,
+}
+
+impl EpochRow {
+    /// The first seq of an epoch that owns none and never will.
+    pub const NEVER: u64 = fanfare_protocol::limits::WHOLE_NUMBER_MAX;
+
+    /// The first seq it owns, if it began.
+    pub fn begins_at(&self) -> Option<u64> {
+        self.first_seq.filter(|first| *first < Self::NEVER)
+    }
 }

@@ -265,6 +265,28 @@ pub const ACTIVATION_ROWS: u64 = 256;
 pub const BUCKET_ROWS: u64 = 8192;
 /// Parts of the conversation space (ARCHITECTURE §7; a format constant).
 pub const SLOTS: u16 = 1024;
+/// How long a node's lease holds, from before the request that renewed it (ARCHITECTURE §7).
+pub const LEASE_MS: u64 = 5000;
+/// Time between two renewals of a lease.
+pub const LEASE_RENEW_MS: u64 = 1500;
+/// What an observer of a lease waits beyond it: clocks may drift apart by as
+/// much in that time.
+pub const LEASE_MARGIN_MS: u64 = 1000;
+/// Longest time between two of its reads that counts as observed: a third of
+/// the lease, so that an outage of the store is not taken for silence.
+pub const LEASE_GAP_MS: u64 = LEASE_MS / 3;
+/// Time between two such reads.
+pub const LEASE_POLL_MS: u64 = 500;
+/// Pause before a failed request about leases or slots is asked again.
+pub const LEASE_RETRY_MS: u64 = 250;
+/// The clocks are looked at this often, at the latest.
+pub const LEASE_TICK_MS: u64 = 100;
+/// What is in flight when a slot is handed off may take this long.
+pub const HAND_OFF_MS: u64 = 2000;
+/// Slots that one node claims or gives back at once.
+pub const SLOT_SWAPS_AT_ONCE: usize = 32;
+/// Bytes of a node's name.
+pub const NODE_NAME_BYTES_MAX: usize = 64;
 /// Seqs of one page behind the ring, aligned (ARCHITECTURE §4).
 pub const PAGE_SEQS: u64 = 64;
 
@@ -327,6 +349,14 @@ pub const CLAIMS_CLEARED_AT_ONCE: usize = 2;
 pub const CLAIM_NAME_BYTES_MAX: usize = 1024;
 /// One request to a CQL server, its retries by the driver included (ARCHITECTURE §6).
 pub const CQL_REQUEST_MS: u64 = 2000;
+/// Notes of rooms that are awake count from here (2020-01-01), so that those of a
+/// process that starts again under one epoch go on above those before.
+pub const LIVE_NOTES_FROM_MS: i64 = 1_577_836_800_000;
+/// The longest time to live that CQL servers take: twenty years.
+pub const CQL_TTL_S_MAX: i64 = 20 * 365 * 24 * 3600;
+/// Characters of a keyspace's name. Servers take 48; ours leave room for what is
+/// appended.
+pub const CQL_KEYSPACE_CHARACTERS_MAX: usize = 40;
 /// One statement that changes the schema of a CQL server.
 pub const CQL_SCHEMA_MS: u64 = 10_000;
 /// From dialling a CQL server to its answer.

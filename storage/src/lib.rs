@@ -1,11 +1,9 @@
-//! What is remembered: the engine's ports over an ordered map of cells, in
-//! memory for tests and in a folder (fjall) for one process; and over a CQL
-//! cluster ([`cql`]).
+//! The engine's ports over an ordered map of cells, in memory for tests and in
+//! a folder (fjall) for one process, and over a CQL cluster ([`cql`]).
 //!
-//! What lives here: tables, their bytes, the committer. What never does:
-//! rules (see `fanfare-engine`), clocks, randomness. Start with [`Embedded`]
-//! or [`Memory`], then [`Ports`]; one port is one file. The bytes on disk
-//! are described in `docs/storage-format.md`.
+//! Tables, their bytes, the committer; no rules (see `fanfare-engine`), clocks,
+//! randomness. Start with [`Embedded`] or [`Memory`], then [`Ports`]; one port is
+//! one file. The bytes on disk: `docs/storage-format.md`.
 //!
 //! **Invariant:** a write is acknowledged only once it is durable, and a
 //! refused one (`Unavailable`, `Overloaded`) left nothing behind.

@@ -1,9 +1,7 @@
 //! The first activation of a conversation under an epoch, as far as it is
 //! pure (ARCHITECTURE §7): of what was found in the store, what is the log?
 //!
-//! The caller (1) notes its epoch, (2) reads head row, tail and epochs, asks
-//! [`adopt`], (3) writes [`Adopted::again`] again as read, (4) repeats their
-//! effects in order of seq, (5) notes `first_seq`, (6) serves.
+//! [`super::steps::Activation`] has the order of the steps around it.
 
 use fanfare_protocol::limits::ACTIVATION_ROWS;
 
@@ -22,7 +20,7 @@ pub struct Found {
 }
 
 /// The log that an owner goes on from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Adopted {
     /// Newest rows of the log, ascending, dense.
     pub rows: Vec<LogRow>,
@@ -59,7 +57,7 @@ pub fn adopt(found: Found, epoch: u64) -> Result<Adopted, AdoptError> {
     if let Some(above) = above.filter(|above| *above > epoch) {
         return Err(AdoptError::EpochAbove(above));
     }
-    let settled = |known: &EpochRow| known.first_seq.map(|first| (known.epoch, first));
+    let settled = |known: &EpochRow| known.begins_at().map(|first| (known.epoch, first));
     let newest = epochs.iter().filter_map(settled).max();
     let owned = |seq: u64, by: u64| newest.is_none_or(|(epoch, first)| seq < first || by == epoch);
     // What an owner wrote after it had lost the conversation says nothing.

@@ -18,6 +18,7 @@ mod queue;
 mod read;
 mod sequence;
 pub mod state;
+pub mod steps;
 pub mod submit;
 #[cfg(test)]
 mod tests;
@@ -28,4 +29,5 @@ pub use apply::own_mark;
 pub use flight::{Batch, Outcome, Published, PublishedRow};
 pub use machine::{Input, Now, Output, Room};
 pub use state::{Needs, RoomState};
+pub use steps::{Activation, Did, Step};
 pub use submit::{Accepted, Done, Order, Resolved, Submission};

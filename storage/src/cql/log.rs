@@ -16,17 +16,13 @@ use fanfare_engine::port::{Log, Order, PortFuture, RowRange, StoreError};
 use fanfare_engine::row::{EpochRow, HeadRow, LogRow, bucket_of};
 use fanfare_engine::secret::Fingerprint;
 use fanfare_engine::stamp::Stamp;
-use fanfare_protocol::limits::{BUCKET_ROWS, CQL_PAGE_ROWS, LIVE_NOTE_TTL_S};
+use fanfare_protocol::limits::{BUCKET_ROWS, CQL_PAGE_ROWS, LIVE_NOTE_TTL_S, LIVE_NOTES_FROM_MS};
 use fanfare_protocol::{ConversationId, Timestamp};
 
 use super::error::damaged;
 use super::run::{Put, rows_of};
 use super::store::Rows;
 use super::value::Value;
-
-/// Notes count from here (2020, in milliseconds), so that those of a process
-/// that starts again under one epoch go on above those before.
-const NOTES_FROM_MS: i64 = 1_577_836_800_000;
 
 impl Log for Rows {
     fn append(&self, epoch: u64, rows: Arc<[LogRow]>) -> PortFuture<'_, ()> {
@@ -336,7 +332,7 @@ impl Rows {
     /// The stamp of the next note: above all of this process, and of those
     /// before it under an older epoch.
     fn next_note(&self, at: Option<Timestamp>) -> Stamp {
-        let floor = at.map_or(0, |at| at.0.saturating_sub(NOTES_FROM_MS));
+        let floor = at.map_or(0, |at| at.0.saturating_sub(LIVE_NOTES_FROM_MS));
         let floor = u64::try_from(floor).unwrap_or(0);
         let mut number = 0;
         let next = |last: u64| {

@@ -5,7 +5,9 @@ use bytes::Bytes;
 use fanfare_engine::codec::{decode, encode};
 use fanfare_engine::port::{Claim, ClaimOutcome, ClaimRow, Names, PortFuture, Scope, StoreError};
 use fanfare_protocol::Timestamp;
-use fanfare_protocol::limits::{CLAIM_NAME_BYTES_MAX, CLAIM_TTL_MARGIN_S, CQL_CAS_ROUNDS};
+use fanfare_protocol::limits::{
+    CLAIM_NAME_BYTES_MAX, CLAIM_TTL_MARGIN_S, CQL_CAS_ROUNDS, CQL_TTL_S_MAX,
+};
 
 use super::accounts::perhaps;
 use super::error::damaged;
@@ -13,9 +15,6 @@ use super::run::Cas;
 use super::store::Rows;
 use super::value::Value;
 use crate::cells::key::scope_byte;
-
-/// The longest TTL that servers take: twenty years.
-const TTL_MAX_S: i64 = 20 * 365 * 24 * 3600;
 
 /// A stored claim: decoded, as bytes, and the seconds it has left (0: all).
 type Found = (ClaimRow, Bytes, i32);
@@ -182,7 +181,7 @@ impl Key {
 fn ttl_s(row: &ClaimRow, now: Timestamp) -> i32 {
     let Some(end) = row.expires_at else { return 0 };
     let left_s = end.0.saturating_sub(now.0).max(0) / 1000;
-    let ttl = left_s.saturating_add(CLAIM_TTL_MARGIN_S).min(TTL_MAX_S);
+    let ttl = left_s.saturating_add(CLAIM_TTL_MARGIN_S).min(CQL_TTL_S_MAX);
     i32::try_from(ttl).unwrap_or(i32::MAX)
 }
 
@@ -204,7 +203,10 @@ mod tests {
         let day_ms = 24 * 3600 * 1000;
         assert_eq!(ttl_s(&until(day_ms), Timestamp(0)), 25 * 3600);
         assert_eq!(ttl_s(&until(0), Timestamp(day_ms)), 3600);
-        assert_eq!(i64::from(ttl_s(&until(i64::MAX), Timestamp(0))), TTL_MAX_S);
+        assert_eq!(
+            i64::from(ttl_s(&until(i64::MAX), Timestamp(0))),
+            CQL_TTL_S_MAX
+        );
         let lasting = ClaimRow {
             expires_at: None,
             ..until(0)

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use fanfare_protocol::limits::CQL_KEYSPACE_CHARACTERS_MAX;
 use secrecy::SecretString;
 
 use super::error::OpenError;
@@ -57,14 +58,11 @@ pub(crate) struct Keyspaces {
 }
 
 impl Keyspaces {
-    /// A server takes 48 characters; ours leave room for what is appended.
-    const CHARACTERS_MAX: usize = 40;
-
     /// # Errors
     /// [`OpenError::Named`] for what is no plain name.
     pub(crate) fn named(keyspace: &str) -> Result<Self, OpenError> {
         let plain = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '_');
-        let fits = keyspace.len() <= Self::CHARACTERS_MAX
+        let fits = keyspace.len() <= CQL_KEYSPACE_CHARACTERS_MAX
             && keyspace.starts_with(|c: char| c.is_ascii_lowercase())
             && keyspace.chars().all(plain);
         if !fits {

@@ -1,0 +1,68 @@
+//! Somebody else's lease, as one who waits for its end sees it.
+
+use uuid::Uuid;
+
+use super::machine::Ask;
+use super::row::{LeaseRow, Moment, Terms};
+
+/// How long a lease row was seen unchanged, without a gap.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Observed {
+    pub row: LeaseRow,
+    /// When the first of these reads had returned.
+    since: Moment,
+    /// When the last one had.
+    seen: Moment,
+}
+
+impl Observed {
+    /// Another read returned. Only time between reads that follow closely
+    /// counts: while the store is out nobody can renew either, so an outage
+    /// must not look like silence.
+    pub fn read(before: Option<Self>, row: LeaseRow, now: Moment, terms: &Terms) -> Self {
+        let goes_on =
+            |before: &Self| before.row == row && now.since_ms(before.seen) <= terms.gap_ms;
+        let since = match before {
+            Some(before) if goes_on(&before) => before.since,
+            _ => now,
+        };
+        Self {
+            row,
+            since,
+            seen: now,
+        }
+    }
+
+    /// Whether its holder's clock says so too, within the margin.
+    pub fn has_lapsed(&self, terms: &Terms) -> bool {
+        self.seen.since_ms(self.since) >= terms.lease_ms + terms.margin_ms
+    }
+}
+
+/// A node that owns slots which this one wants.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(super) struct Peer {
+    pub observed: Option<Observed>,
+    /// The row is gone: whatever life it had is over.
+    pub absent: bool,
+    /// A request that is not answered yet.
+    pub asked: Option<Ask>,
+    /// The row that a fence in flight writes.
+    pub fence: Option<LeaseRow>,
+    /// When the last request was sent.
+    pub asked_at: Option<Moment>,
+}
+
+impl Peer {
+    /// Whether this life of the node can never hold again.
+    pub fn is_over(&self, incarnation: Uuid) -> bool {
+        let ended = |it: &Observed| it.row.fenced || it.row.incarnation != incarnation;
+        self.absent || self.observed.as_ref().is_some_and(ended)
+    }
+
+    /// Whether it is time to look again.
+    pub fn is_due(&self, now: Moment, terms: &Terms) -> bool {
+        let waited = |at: Moment| now.since_ms(at) >= terms.poll_ms;
+        self.asked.is_none() && self.asked_at.is_none_or(waited)
+    }
+}
