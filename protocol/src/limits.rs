@@ -1,10 +1,15 @@
-//! Every limit of Fanfare, with its unit and its reason, and nowhere else.
+//! Every limit of Fanfare, with its unit and its reason, and nowhere else; those of
+//! leases and of the CQL store stand in `limits/shared.rs`.
 //!
 //! [`Limits`] holds what an operator may change (`limits.<name>` in the
 //! configuration). The constants below it belong to formats or promises and
 //! are the same on every node. Numbers: ARCHITECTURE §10, GUARANTEES.
 
 use serde::{Deserialize, Serialize};
+
+mod shared;
+
+pub use shared::*;
 
 macro_rules! limits {
     ($($(#[$doc:meta])* $name:ident: $type:ty = $value:expr,)*) => {
@@ -265,28 +270,6 @@ pub const ACTIVATION_ROWS: u64 = 256;
 pub const BUCKET_ROWS: u64 = 8192;
 /// Parts of the conversation space (ARCHITECTURE §7; a format constant).
 pub const SLOTS: u16 = 1024;
-/// How long a node's lease holds, from before the request that renewed it (ARCHITECTURE §7).
-pub const LEASE_MS: u64 = 5000;
-/// Time between two renewals of a lease.
-pub const LEASE_RENEW_MS: u64 = 1500;
-/// What an observer of a lease waits beyond it: clocks may drift apart by as
-/// much in that time.
-pub const LEASE_MARGIN_MS: u64 = 1000;
-/// Longest time between two of its reads that counts as observed: a third of
-/// the lease, so that an outage of the store is not taken for silence.
-pub const LEASE_GAP_MS: u64 = LEASE_MS / 3;
-/// Time between two such reads.
-pub const LEASE_POLL_MS: u64 = 500;
-/// Pause before a failed request about leases or slots is asked again.
-pub const LEASE_RETRY_MS: u64 = 250;
-/// The clocks are looked at this often, at the latest.
-pub const LEASE_TICK_MS: u64 = 100;
-/// What is in flight when a slot is handed off may take this long.
-pub const HAND_OFF_MS: u64 = 2000;
-/// Slots that one node claims or gives back at once.
-pub const SLOT_SWAPS_AT_ONCE: usize = 32;
-/// Bytes of a node's name.
-pub const NODE_NAME_BYTES_MAX: usize = 64;
 /// Seqs of one page behind the ring, aligned (ARCHITECTURE §4).
 pub const PAGE_SEQS: u64 = 64;
 
@@ -347,52 +330,6 @@ pub const STORE_READS_WAITING_MAX: usize = 8192;
 pub const CLAIMS_CLEARED_AT_ONCE: usize = 2;
 /// Bytes of a claimed name (an e-mail address has at most 254).
 pub const CLAIM_NAME_BYTES_MAX: usize = 1024;
-/// One request to a CQL server, its retries by the driver included (ARCHITECTURE §6).
-pub const CQL_REQUEST_MS: u64 = 2000;
-/// Notes of rooms that are awake count from here (2020-01-01), so that those of a
-/// process that starts again under one epoch go on above those before.
-pub const LIVE_NOTES_FROM_MS: i64 = 1_577_836_800_000;
-/// The longest time to live that CQL servers take: twenty years.
-pub const CQL_TTL_S_MAX: i64 = 20 * 365 * 24 * 3600;
-/// Characters of a keyspace's name. Servers take 48; ours leave room for what is
-/// appended.
-pub const CQL_KEYSPACE_CHARACTERS_MAX: usize = 40;
-/// One statement that changes the schema of a CQL server.
-pub const CQL_SCHEMA_MS: u64 = 10_000;
-/// From dialling a CQL server to its answer.
-pub const CQL_CONNECT_MS: u64 = 5000;
-/// A silent connection to a CQL server is asked this often whether it lives,
-/// and closed when it does not say so in the same time (ARCHITECTURE §6).
-pub const CQL_KEEPALIVE_MS: u64 = 5000;
-/// A read that a replica has not answered by then is asked of another one.
-pub const CQL_SPECULATIVE_MS: u64 = 100;
-/// Requests to CQL servers in flight; more are `overloaded`.
-pub const CQL_REQUESTS_MAX: usize = 4096;
-/// Partitions that one call of a port reads or writes at once.
-pub const CQL_PARTITIONS_AT_ONCE: usize = 32;
-/// Bytes of one CQL batch (a server takes half a commit log segment: 16 MiB
-/// by default, 2.5 MiB on the test servers).
-pub const CQL_BATCH_BYTES_MAX: usize = 1024 * 1024;
-/// Statements of one CQL batch.
-pub const CQL_BATCH_STATEMENTS_MAX: usize = 1024;
-/// Rows of one page from a CQL server.
-pub const CQL_PAGE_ROWS: usize = 512;
-/// Tries of one plain CQL write whose connection broke.
-pub const CQL_WRITE_ATTEMPTS: usize = 3;
-/// Rounds of one compare-and-set on a CQL server before it is `unavailable`.
-pub const CQL_CAS_ROUNDS: usize = 8;
-/// The CQL store looks this often whether the servers take writes.
-pub const CQL_PROBE_MS: u64 = 500;
-/// A note that a conversation is in the middle of something ends by itself
-/// after three times the period at which it is renewed.
-pub const LIVE_NOTE_TTL_S: i32 = (3 * LIVE_NOTE_MS / 1000) as i32;
-/// A claim of limited life stays this long behind its end, so that no clock
-/// of a server ends it early.
-pub const CLAIM_TTL_MARGIN_S: i64 = 3600;
-/// A migration lock that was not renewed for this long has a dead holder.
-pub const MIGRATION_LEASE_MS: u64 = 30_000;
-/// Whoever waits for the migration lock looks this often.
-pub const MIGRATION_LOOK_MS: u64 = 250;
 /// A head row is written at least this often while a room is busy (ARCHITECTURE §6).
 pub const HEAD_ROW_MS: u64 = 10_000;
 /// Sessions whose command numbers one room remembers.
