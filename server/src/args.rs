@@ -38,6 +38,12 @@ pub enum Command {
     },
     /// Make users and conversations in the data of a stopped server
     Seed(Seed),
+    /// Bring the tables of the CQL store up to date
+    Migrate {
+        /// Only look; exit code 1 if something is missing
+        #[arg(long)]
+        check: bool,
+    },
 }
 
 /// Settings that are also configuration keys.
@@ -52,9 +58,27 @@ pub struct Settings {
     /// Where to remember: embedded or cql
     #[arg(long, global = true, value_name = "STORE")]
     pub store: Option<String>,
-    /// Nodes of the CQL cluster
+    /// Some nodes of the CQL cluster; the others are found by these
     #[arg(long, global = true, value_name = "A,B,C")]
     pub cql_nodes: Option<String>,
+    /// Keyspace of the CQL store
+    #[arg(long, global = true, value_name = "NAME")]
+    pub cql_keyspace: Option<String>,
+    /// Home datacentre in the CQL cluster
+    #[arg(long, global = true, value_name = "NAME")]
+    pub cql_datacenter: Option<String>,
+    /// Copies of each row, when the keyspaces are made; 1 on a single node
+    #[arg(long, global = true, value_name = "N")]
+    pub cql_replicas: Option<String>,
+    /// User at the CQL servers; the password comes by file or variable
+    #[arg(long, global = true, value_name = "USER")]
+    pub cql_user: Option<String>,
+    /// Who signed the certificates of the CQL servers, PEM: speak TLS to them
+    #[arg(long, global = true, value_name = "FILE")]
+    pub cql_ca: Option<String>,
+    /// Whether the start applies migrations that are missing: on or off
+    #[arg(long, global = true, value_name = "on|off")]
+    pub cql_migrate: Option<String>,
     /// Configuration file (else ./fanfare.toml if there is one)
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -89,6 +113,12 @@ impl Settings {
             ("data", "--data", &self.data),
             ("store", "--store", &self.store),
             ("cql_nodes", "--cql-nodes", &self.cql_nodes),
+            ("cql_keyspace", "--cql-keyspace", &self.cql_keyspace),
+            ("cql_datacenter", "--cql-datacenter", &self.cql_datacenter),
+            ("cql_replicas", "--cql-replicas", &self.cql_replicas),
+            ("cql_user", "--cql-user", &self.cql_user),
+            ("cql_ca", "--cql-ca", &self.cql_ca),
+            ("cql_migrate", "--cql-migrate", &self.cql_migrate),
             ("tls_cert", "--tls-cert", &self.tls_cert),
             ("tls_key", "--tls-key", &self.tls_key),
             ("rates", "--rates", &self.rates),

@@ -2,8 +2,10 @@
 //! flags, each overriding the one before. Unknown keys are refused.
 //! `docs/configuration.md` describes every key.
 
+mod cql;
 mod layers;
 mod print;
+mod secret;
 mod unknown;
 
 use std::collections::BTreeMap;
@@ -11,6 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use fanfare_protocol::Limits;
+use fanfare_protocol::limits::CQL_REPLICAS;
 use fanfare_transport::accept::CertificateFiles;
 use figment::Figment;
 use figment::value::Value;
@@ -21,6 +24,7 @@ use crate::args::Settings;
 use crate::telemetry;
 use layers::{FILE, Layer, PREFIX, Place};
 use print::redacted;
+pub use secret::Secret;
 use unknown::{Known, Unknown};
 
 /// The effective configuration.
@@ -33,8 +37,23 @@ pub struct Config {
     pub data: PathBuf,
     /// Where to remember.
     pub store: Store,
-    /// Nodes of the CQL cluster.
+    /// Some nodes of the CQL cluster; the others are found by these.
     pub cql_nodes: Vec<String>,
+    /// The keyspace of the CQL store.
+    pub cql_keyspace: String,
+    /// Its home datacentre; none takes the only one there is.
+    pub cql_datacenter: Option<String>,
+    /// Copies of each row there, when the keyspaces are made.
+    pub cql_replicas: u8,
+    /// Who logs in at the CQL servers.
+    pub cql_user: Option<String>,
+    /// With which password.
+    pub cql_password: Option<Secret>,
+    /// Who signed the certificates of the CQL servers, PEM; with it they are
+    /// spoken to by TLS.
+    pub cql_ca: Option<PathBuf>,
+    /// Whether the start applies migrations that are missing.
+    pub cql_migrate: Switch,
     /// Certificate of the server and those that signed it, PEM.
     pub tls_cert: Option<PathBuf>,
     /// The certificate's private key, PEM.
@@ -99,6 +118,13 @@ impl Default for Config {
             data: PathBuf::from("fanfare-data"),
             store: Store::Embedded,
             cql_nodes: Vec::new(),
+            cql_keyspace: "fanfare".to_owned(),
+            cql_datacenter: None,
+            cql_replicas: CQL_REPLICAS,
+            cql_user: None,
+            cql_password: None,
+            cql_ca: None,
+            cql_migrate: Switch::On,
             tls_cert: None,
             tls_key: None,
             rates: Switch::On,
@@ -245,13 +271,7 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        if self.store == Store::Cql {
-            let why = "`cql` is not built into this version yet; use `embedded`";
-            return Err(unfit("store", why));
-        }
-        if !self.cql_nodes.is_empty() {
-            return Err(unfit("cql_nodes", "only for store = \"cql\""));
-        }
+        self.check_cql()?;
         self.certificate_files()?;
         self.trusted_networks()?;
         for origin in &self.origins {
@@ -272,6 +292,9 @@ impl Config {
         check_limits(&self.limits)
     }
 }
+
+/// The setting that is never printed.
+const SECRET: &str = "cql_password";
 
 /// Limits of which none at all makes sense.
 const MAY_BE_ZERO: [&str; 13] = [
@@ -336,13 +359,19 @@ fn lines(unknown: &[Unknown]) -> String {
 
 fn wrong(error: &figment::Error) -> ConfigError {
     let place = error.metadata.as_ref();
+    let key = error.path.join(".");
+    // What was found stands in the reason.
+    let why = match key.as_str() {
+        SECRET => "a text is wanted".to_owned(),
+        _ => error.kind.to_string(),
+    };
     ConfigError::Wrong {
-        key: error.path.join("."),
+        key,
         place: place.map_or_else(
             || Place::Default.to_string(),
             |place| place.name.to_string(),
         ),
-        why: error.kind.to_string(),
+        why,
     }
 }
 

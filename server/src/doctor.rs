@@ -6,6 +6,7 @@
 
 mod backlog;
 mod clock;
+mod cql;
 mod disk;
 pub mod files;
 mod finding;
@@ -50,6 +51,7 @@ fn examine(config: &Config) -> Vec<Finding> {
         disk::check,
         clock::check,
         tcp::check,
+        cql::check,
     ];
     checks.iter().flat_map(|check| check(config)).collect()
 }

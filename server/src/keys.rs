@@ -1,16 +1,22 @@
-//! The key of access tokens: a file beside the data, made on first start,
-//! for nobody but its owner. (The secret that travels with the data lies in
-//! the store itself.)
+//! The key of access tokens, made on first start: a file beside an embedded
+//! store, for nobody but its owner; in a store of several nodes a value that
+//! all of them share. (The secret that travels with the data lies in the store
+//! itself.)
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use fanfare_actors::account::{TokenKey, random};
+use fanfare_engine::port::StoreError;
+use fanfare_storage::cql::Cql;
 
 const FOLDER: &str = "keys";
 const FILE: &str = "token.key";
+/// What the shared one is called in the store.
+const SHARED: &str = "token-key";
 /// Whatever lets group or others in.
 const FOREIGN_BITS: u32 = 0o077;
 
@@ -50,6 +56,22 @@ pub enum KeyError {
     /// The operating system gave no random bytes.
     #[error("cannot make a key because the operating system gives no random bytes")]
     NoRandomness,
+    /// The store did not give the shared one.
+    #[error("cannot read the key of access tokens from the store")]
+    Store(#[from] StoreError),
+}
+
+/// The key that all nodes of a store share, made by the first that asks.
+///
+/// # Errors
+/// See [`KeyError`].
+pub async fn shared_token_key(store: &Cql) -> Result<TokenKey, KeyError> {
+    let fresh: [u8; 32] = random().map_err(|_| KeyError::NoRandomness)?;
+    let fresh = Bytes::copy_from_slice(&fresh);
+    let stored = store.value_or_put(SHARED, fresh).await?;
+    let damaged = |_| StoreError::Damaged("the key of access tokens has not 32 bytes".into());
+    let key = <[u8; 32]>::try_from(&stored[..]).map_err(damaged)?;
+    Ok(TokenKey::new(key))
 }
 
 /// The key in `data`, made if there is none yet (folder 0700, file 0600).

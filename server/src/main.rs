@@ -5,6 +5,7 @@ mod args;
 mod config;
 mod doctor;
 mod keys;
+mod migrate;
 mod open;
 mod seed;
 mod serve;
@@ -57,6 +58,9 @@ fn run(line: &CommandLine) -> anyhow::Result<bool> {
         }
         Command::Doctor { json } => return doctor::doctor(&loaded.config, *json),
         Command::Serve => runtime()?.block_on(serve::serve(loaded.config))?,
+        Command::Migrate { check } => {
+            return runtime()?.block_on(migrate::migrate(&loaded.config, *check));
+        }
         Command::Seed(wish) => runtime()?.block_on(seed::seed(&loaded.config, wish))?,
     }
     Ok(true)

@@ -1,18 +1,22 @@
 //! Opening the data: the store, its secret, the key of access tokens.
 
+pub mod cql;
+
 use anyhow::{Context as _, anyhow};
 use fanfare_actors::account::{TokenKey, random};
+use fanfare_engine::port::StoreError;
 use fanfare_engine::secret::DataSecret;
-use fanfare_storage::{Embedded, OpenError, Ports};
+use fanfare_storage::cql::Cql;
+use fanfare_storage::{Embedded, NodeFolder, OpenError, Ports};
 
 use crate::config::{Config, Store};
-use crate::keys::token_key;
+use crate::keys::{shared_token_key, token_key};
 
-/// The data of this process, locked until it is dropped (which blocks until
-/// everything is written).
+/// The data of this process, its folder locked until it is dropped (which
+/// blocks until everything is written).
 pub struct Opened {
     /// Closes when dropped.
-    _store: Embedded,
+    kept: Kept,
     /// Its ports.
     pub ports: Ports,
     /// The secret that travels with the data.
@@ -21,24 +25,62 @@ pub struct Opened {
     pub key: TokenKey,
 }
 
-/// Opens the data folder, made if it does not exist.
+/// What remembers. The folder of a node is given free last.
+enum Kept {
+    Embedded(Embedded),
+    Cql(Cql, NodeFolder),
+}
+
+impl Opened {
+    /// This node's folder, locked, and the name in it; `None` where the store
+    /// lies in the folder itself and no other node can have it.
+    pub fn node(&self) -> Option<&NodeFolder> {
+        match &self.kept {
+            Kept::Embedded(_) => None,
+            Kept::Cql(_, node) => Some(node),
+        }
+    }
+}
+
+impl Kept {
+    fn ports(&self) -> Ports {
+        match self {
+            Self::Embedded(store) => store.ports(),
+            Self::Cql(store, _) => store.ports(),
+        }
+    }
+
+    async fn data_secret(&self, fresh: [u8; 32]) -> Result<DataSecret, StoreError> {
+        match self {
+            Self::Embedded(store) => store.data_secret(fresh).await,
+            Self::Cql(store, _) => store.data_secret(fresh).await,
+        }
+    }
+}
+
+/// Opens the data: the folder, made if it does not exist, or the CQL store.
 ///
 /// # Errors
 /// A sentence for people: what cannot be done, why, and what to do.
 pub async fn open(config: &Config) -> anyhow::Result<Opened> {
-    let store = match config.store {
-        Store::Embedded => embedded(config).await?,
-        // Refused with the configuration.
-        Store::Cql => return Err(anyhow!("the CQL store is not built into this version")),
+    let (kept, key) = match config.store {
+        Store::Embedded => {
+            let store = embedded(config).await?;
+            // With the folder locked: nobody else makes a key.
+            (Kept::Embedded(store), token_key(&config.data)?)
+        }
+        Store::Cql => {
+            let (store, node) = cql::open(config).await?;
+            let key = shared_token_key(&store).await?;
+            (Kept::Cql(store, node), key)
+        }
     };
-    // With the folder locked: nobody else makes a key.
-    let key = token_key(&config.data)?;
     let fresh = random().map_err(|_| anyhow!("the operating system gives no random bytes"))?;
-    let secret = store.data_secret(fresh).await;
+    let secret = kept.data_secret(fresh).await;
     let secret = secret.context("cannot read the data's secret")?;
     Ok(Opened {
-        ports: store.ports(),
-        _store: store,
+        ports: kept.ports(),
+        kept,
         secret,
         key,
     })
@@ -49,21 +91,24 @@ async fn embedded(config: &Config) -> anyhow::Result<Embedded> {
     let opened = tokio::task::spawn_blocking(move || Embedded::open(&folder, &limits)).await;
     opened
         .context("cannot open the data because its thread ended early")?
-        .map_err(|error| {
-            let advice = match &error {
-                OpenError::Locked(_) => "stop that process or choose another folder with --data",
-                OpenError::Newer { .. } => {
-                    "use that version of fanfare or choose another folder with --data"
-                }
-                OpenError::Foreign { .. } => "choose another folder with --data",
-                OpenError::Io { .. } | OpenError::Cells { .. } => {
-                    "check the disk and the folder's owner and mode"
-                }
-            };
-            let folder = config.data.display();
-            let error = anyhow::Error::from(error);
-            anyhow!("cannot open the data in {folder} because {error:#}; {advice}")
-        })
+        .map_err(|error| folder_refused(config, error))
+}
+
+/// The sentence for a folder that cannot be used.
+fn folder_refused(config: &Config, error: OpenError) -> anyhow::Error {
+    let advice = match &error {
+        OpenError::Locked(_) => "stop that process or choose another folder with --data",
+        OpenError::Newer { .. } => {
+            "use that version of fanfare or choose another folder with --data"
+        }
+        OpenError::Foreign { .. } => "choose another folder with --data",
+        OpenError::Io { .. } | OpenError::Cells { .. } => {
+            "check the disk and the folder's owner and mode"
+        }
+    };
+    let folder = config.data.display();
+    let error = anyhow::Error::from(error);
+    anyhow!("cannot open the data in {folder} because {error:#}; {advice}")
 }
 
 #[cfg(test)]
@@ -105,6 +150,6 @@ mod tests {
         assert!(error.contains("newer version (format 9999"), "{error}");
         std::fs::write(&mark, "something else").unwrap();
         let error = refused(&config).await;
-        assert!(error.contains("no embedded store of Fanfare"), "{error}");
+        assert!(error.contains("is no data folder of Fanfare"), "{error}");
     }
 }

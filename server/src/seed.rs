@@ -111,7 +111,7 @@ impl Garden {
         if first.await?.is_some() {
             bail!(
                 "cannot seed because these data have seeded users already; \
-                 choose another folder with --data"
+                 choose others with --data (--cql-keyspace on CQL)"
             );
         }
         let mut lines: Vec<Line> = stream::iter(0..wish.users)
@@ -240,7 +240,8 @@ async fn claim(
     match names.claim(claim, now).await? {
         ClaimOutcome::Mine => Ok(()),
         ClaimOutcome::Taken(_) => bail!(
-            "cannot make {name} because somebody has that name; choose another folder with --data"
+            "cannot make {name} because somebody has that name; \
+             choose other data with --data (--cql-keyspace on CQL)"
         ),
     }
 }

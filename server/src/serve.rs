@@ -19,9 +19,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use crate::config::{Config, Switch};
+use crate::config::{Config, Store, Switch};
 use crate::doctor::files;
-use crate::open::{Opened, open};
+use crate::open::{Opened, cql, open};
 use crate::telemetry::Metrics;
 use crate::tls::{self, ReloadSignal};
 
@@ -160,6 +160,11 @@ fn announce(config: &Config, address: SocketAddr) -> std::io::Result<()> {
         out,
         "  health     {http}://{address}/readyz, /livez, /metrics"
     )?;
+    let store = match config.store {
+        Store::Embedded => "embedded, in the data folder".to_owned(),
+        Store::Cql => format!("CQL, {}", cql::place(config)),
+    };
+    writeln!(out, "  store      {store}")?;
     writeln!(out, "  data       {}", config.data.display())?;
     if config.rates == Switch::Off {
         writeln!(

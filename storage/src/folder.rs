@@ -1,4 +1,5 @@
-//! The store's folder: locked by one process, marked with its format.
+//! Folders: locked by one process; that of the embedded store is marked with
+//! its format.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write as _};
@@ -35,7 +36,7 @@ pub enum OpenError {
         newest: u32,
     },
     /// There is data in it, but not ours, or its mark is damaged.
-    #[error("{} holds no embedded store of Fanfare: {why}", folder.display())]
+    #[error("{} is no data folder of Fanfare: {why}", folder.display())]
     Foreign {
         /// Which folder.
         folder: PathBuf,
@@ -62,16 +63,8 @@ pub enum OpenError {
     },
 }
 
-/// Locks `folder`, made if it does not exist (mode 0700), and checks its
-/// format. The lock ends with the file that is returned.
+/// Locks `folder` as [`lock`] does, and checks its format.
 pub(crate) fn take(folder: &Path) -> Result<File, OpenError> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder
-        .create(folder)
-        .map_err(|source| io("creating", folder, source))?;
     let lock = lock(folder)?;
     let mark = folder.join(FORMAT_FILE);
     match std::fs::read_to_string(&mark) {
@@ -83,7 +76,16 @@ pub(crate) fn take(folder: &Path) -> Result<File, OpenError> {
     Ok(lock)
 }
 
-fn lock(folder: &Path) -> Result<File, OpenError> {
+/// Locks `folder`, made if it does not exist (mode 0700). The lock ends with
+/// the file that is returned.
+pub(crate) fn lock(folder: &Path) -> Result<File, OpenError> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+        .create(folder)
+        .map_err(|source| io("creating", folder, source))?;
     let path = folder.join(LOCK_FILE);
     let file = OpenOptions::new()
         .create(true)
@@ -124,9 +126,22 @@ fn mark_new(folder: &Path) -> Result<(), OpenError> {
             why: "there is data, but its file `format` is missing",
         });
     }
-    let (path, draft) = (folder.join(FORMAT_FILE), folder.join("format.new"));
+    place(folder, FORMAT_FILE, |_| {
+        Ok(format!("{FORMAT_LINE}{FORMAT}\n"))
+    })
+}
+
+/// Puts a file into `folder`, with the text that is made of it: whole under
+/// its name or not at all, also after a power cut.
+pub(crate) fn place(
+    folder: &Path,
+    name: &str,
+    text: impl FnOnce(&File) -> std::io::Result<String>,
+) -> Result<(), OpenError> {
+    let (path, draft) = (folder.join(name), folder.join(format!("{name}.new")));
     let written = File::create(&draft).and_then(|mut file| {
-        writeln!(file, "{FORMAT_LINE}{FORMAT}")?;
+        let text = text(&file)?;
+        file.write_all(text.as_bytes())?;
         file.sync_all()
     });
     written.map_err(|source| io("writing", &draft, source))?;
@@ -136,7 +151,7 @@ fn mark_new(folder: &Path) -> Result<(), OpenError> {
         .map_err(|source| io("syncing", folder, source))
 }
 
-fn io(doing: &'static str, path: &Path, source: std::io::Error) -> OpenError {
+pub(crate) fn io(doing: &'static str, path: &Path, source: std::io::Error) -> OpenError {
     OpenError::Io {
         doing,
         path: path.to_owned(),

@@ -20,6 +20,7 @@ mod marks;
 mod members;
 mod memory;
 mod names;
+mod node;
 mod ownership;
 mod ports;
 #[cfg(test)]
@@ -32,4 +33,5 @@ pub use cells::embedded::CellsError;
 pub use embedded::Embedded;
 pub use folder::{FORMAT, OpenError};
 pub use memory::Memory;
+pub use node::NodeFolder;
 pub use ports::Ports;

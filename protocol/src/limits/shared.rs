@@ -34,6 +34,9 @@ pub const CQL_TTL_S_MAX: i64 = 20 * 365 * 24 * 3600;
 /// Characters of a keyspace's name. Servers take 48; ours leave room for what is
 /// appended.
 pub const CQL_KEYSPACE_CHARACTERS_MAX: usize = 40;
+/// Copies of each row on a CQL cluster unless told otherwise: one may be lost,
+/// and a quorum still stands.
+pub const CQL_REPLICAS: u8 = 3;
 /// One statement that changes the schema of a CQL server.
 pub const CQL_SCHEMA_MS: u64 = 10_000;
 /// From dialling a CQL server to its answer.

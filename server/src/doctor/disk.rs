@@ -14,7 +14,7 @@ use fanfare_protocol::limits::{
 use rustix::fs::{statfs, statvfs};
 
 use super::finding::{Finding, bytes};
-use crate::config::Config;
+use crate::config::{Config, Store};
 
 /// What a file system does to durability, by the number that `statfs` gives
 /// (`linux/magic.h`).
@@ -62,6 +62,10 @@ pub fn check(config: &Config) -> Vec<Finding> {
         if found.f_files > 0 {
             findings.push(judge_inodes(found.f_favail));
         }
+    }
+    if config.store == Store::Cql {
+        // The folder holds a name and a lock; nothing waits for its disk.
+        return findings;
     }
     let in_memory = kind.is_ok_and(|number| known(number).1 == Kind::Memory);
     findings.push(match measure(folder) {

@@ -2,7 +2,10 @@
 //! nobody know.
 
 use fanfare_engine::port::StoreError;
-use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
+use scylla::errors::{
+    ConnectionError, ConnectionPoolError, ConnectionSetupRequestErrorKind as Setup, DbError,
+    ExecutionError, MetadataError, NewSessionError, RequestAttemptError,
+};
 
 use super::migrations::MigrationError;
 
@@ -15,10 +18,41 @@ pub enum OpenError {
     Named(String),
     /// No server answered.
     #[error("no CQL server answers")]
-    Connect(#[source] Box<scylla::errors::NewSessionError>),
-    /// The servers are of no datacentre.
-    #[error("no node of the cluster names its datacentre; set it")]
-    Datacenter,
+    Connect(#[source] Box<NewSessionError>),
+    /// A server answered, and wants another user or password.
+    #[error("the CQL server does not let us in: {0}")]
+    Login(String),
+    /// A server answered, and there is no TLS with it.
+    #[error("no TLS with the CQL server: {0}")]
+    Tls(String),
+    /// The home datacentre is not there, or there are several and none was
+    /// named.
+    #[error("the cluster has {}, and {}", datacenters(found), asked.as_ref().map_or(
+        "none is named as home".to_owned(), |asked| format!("no {asked:?}")))]
+    Datacenter {
+        /// The one asked for.
+        asked: Option<String>,
+        /// Those there are.
+        found: Vec<String>,
+    },
+    /// More copies than nodes.
+    #[error("each row shall be kept {wanted} times, and datacentre {datacenter} has {nodes} node(s)")]
+    Replicas {
+        /// Copies asked for.
+        wanted: u8,
+        /// Nodes there are.
+        nodes: usize,
+        /// The home datacentre.
+        datacenter: String,
+    },
+    /// No node of the home datacentre keeps the rows.
+    #[error("keyspace {keyspace} keeps nothing in datacentre {datacenter}")]
+    Elsewhere {
+        /// Which keyspace.
+        keyspace: String,
+        /// The home datacentre.
+        datacenter: String,
+    },
     /// The schema is not ours.
     #[error(transparent)]
     Migration(#[from] MigrationError),
@@ -41,6 +75,40 @@ pub enum OpenError {
     /// A request failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl OpenError {
+    /// Tells a server that refuses us from one that is not there.
+    pub(crate) fn connecting(error: NewSessionError) -> Self {
+        let NewSessionError::MetadataError(MetadataError::ConnectionPoolError(
+            ConnectionPoolError::Broken {
+                last_connection_error: last,
+            },
+        )) = &error
+        else {
+            return Self::Connect(Box::new(error));
+        };
+        match last {
+            ConnectionError::ConnectionSetupRequestError(setup) => match setup.get_error() {
+                Setup::DbError(DbError::AuthenticationError, why) => Self::Login(why.clone()),
+                Setup::MissingAuthentication => Self::Login("it wants user and password".into()),
+                _ => Self::Connect(Box::new(error)),
+            },
+            ConnectionError::IoError(io) => match io.get_ref() {
+                Some(inner) if inner.is::<rustls::Error>() => Self::Tls(inner.to_string()),
+                _ => Self::Connect(Box::new(error)),
+            },
+            _ => Self::Connect(Box::new(error)),
+        }
+    }
+}
+
+fn datacenters(found: &[String]) -> String {
+    match found {
+        [] => "no datacentre".to_owned(),
+        [one] => format!("the datacentre {one}"),
+        many => format!("the datacentres {}", many.join(", ")),
+    }
 }
 
 /// What a failed request did.

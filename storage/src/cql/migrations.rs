@@ -20,6 +20,7 @@ use scylla::value::{CqlValue, Row};
 use sha2::{Digest, Sha256};
 
 use super::options::Keyspaces;
+use super::schema;
 use super::value::Value;
 
 /// A numbered file.
@@ -45,7 +46,7 @@ pub(crate) const FILES: &[File] = &[File {
 #[non_exhaustive]
 pub enum MigrationError {
     /// A newer version of Fanfare was here.
-    #[error("the schema is of version {found}, this program knows {known}: use a newer one")]
+    #[error("the schema is of version {found}, this program knows {known}")]
     Newer {
         /// The store's.
         found: i32,
@@ -61,7 +62,7 @@ pub enum MigrationError {
         applied: String,
     },
     /// Migrations are missing and may not be applied now.
-    #[error("the schema is of version {found}, this program needs {known}: migrate")]
+    #[error("the schema is of version {found}, this program needs {known}")]
     Older {
         /// The store's.
         found: i32,
@@ -83,10 +84,10 @@ pub enum MigrationError {
 
 /// A file that the store remembers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Applied {
-    number: i32,
-    name: String,
-    checksum: String,
+pub(crate) struct Applied {
+    pub(crate) number: i32,
+    pub(crate) name: String,
+    pub(crate) checksum: String,
 }
 
 /// Its statements, without comments.
@@ -102,7 +103,7 @@ pub(crate) fn statements_of(text: &str) -> Vec<String> {
     full.map(str::to_owned).collect()
 }
 
-fn checksum(file: &File) -> String {
+pub(crate) fn checksum(file: &File) -> String {
     let digest = Sha256::digest(file.text.as_bytes());
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -183,7 +184,12 @@ impl Migrator<'_> {
     /// # Errors
     /// See [`MigrationError`].
     pub(crate) async fn check(&self) -> Result<(), MigrationError> {
-        let applied = self.applied().await?;
+        // Where nobody ever migrated there is no table to ask.
+        let made = schema::has_migrations(self.session, self.keyspaces).await;
+        let applied = match made.map_err(|error| refused("system_schema", error))? {
+            true => self.applied().await?,
+            false => Vec::new(),
+        };
         match missing(self.files, &applied)?.first() {
             None => Ok(()),
             Some(_) => Err(MigrationError::Older {
@@ -264,7 +270,7 @@ impl Migrator<'_> {
         }))
     }
 
-    async fn applied(&self) -> Result<Vec<Applied>, MigrationError> {
+    pub(crate) async fn applied(&self) -> Result<Vec<Applied>, MigrationError> {
         let read = "SELECT number, name, checksum FROM {names}.migrations WHERE scope = 'tables'";
         type Found = (Option<i32>, Option<String>, Option<String>);
         let rows = self.serial(read).await?;

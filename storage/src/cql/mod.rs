@@ -21,13 +21,17 @@ mod names;
 mod options;
 mod ownership;
 mod run;
+mod schema;
 mod session;
 mod statements;
 mod store;
+mod survey;
 mod tokens;
 mod value;
 
 pub use error::OpenError;
 pub use migrations::MigrationError;
-pub use options::CqlOptions;
+pub use options::{CqlOptions, check_keyspace};
+pub use schema::{Migration, MigrationState, migrate, migrations};
 pub use store::Cql;
+pub use survey::{Survey, survey};

@@ -16,7 +16,7 @@ pub struct CqlOptions {
     /// second one, `…_names`.
     pub keyspace: String,
     /// The owners' home datacentre: quorums are its quorums. `None` takes the
-    /// datacentre of the first node that answers.
+    /// only one there is.
     pub datacenter: Option<String>,
     /// Copies of each row there, when the keyspaces are made. 3 in production.
     pub replicas: u8,
@@ -55,6 +55,19 @@ pub(crate) struct Keyspaces {
     pub(crate) data: String,
     /// Compare-and-set rows.
     pub(crate) names: String,
+}
+
+/// Whether a keyspace may have this name.
+///
+/// # Errors
+/// A sentence that says what a name looks like.
+pub fn check_keyspace(name: &str) -> Result<(), String> {
+    Keyspaces::named(name).map(drop).map_err(|_| {
+        format!(
+            "`{name}` is no name: it begins with a letter a to z, then come letters, digits and _, \
+             at most {CQL_KEYSPACE_CHARACTERS_MAX} characters"
+        )
+    })
 }
 
 impl Keyspaces {

@@ -17,6 +17,7 @@ use secrecy::ExposeSecret;
 
 use super::error::OpenError;
 use super::options::{CqlOptions, check_datacenter};
+use super::survey;
 
 /// How requests are sent.
 pub(crate) struct Profiles {
@@ -27,7 +28,7 @@ pub(crate) struct Profiles {
     pub(crate) writes: ExecutionProfileHandle,
 }
 
-/// Connects; returns the home datacentre too.
+/// Connects; returns the home datacentre too, where all our rows are kept.
 pub(crate) async fn connect(options: &CqlOptions) -> Result<(Session, String), OpenError> {
     let mut builder = SessionBuilder::new()
         .known_nodes(&options.nodes)
@@ -40,18 +41,10 @@ pub(crate) async fn connect(options: &CqlOptions) -> Result<(Session, String), O
     if let Some((user, password)) = &options.login {
         builder = builder.user(user, password.expose_secret());
     }
-    let session = builder.build().await;
-    let session = session.map_err(|error| OpenError::Connect(Box::new(error)))?;
-    let datacenter = match &options.datacenter {
-        Some(datacenter) => datacenter.clone(),
-        None => {
-            let state = session.get_cluster_state();
-            let mut named = state.get_nodes_info().iter();
-            let named = named.find_map(|node| node.datacenter.clone());
-            named.ok_or(OpenError::Datacenter)?
-        }
-    };
+    let session = builder.build().await.map_err(OpenError::connecting)?;
+    let datacenter = survey::home(&session, options.datacenter.as_deref())?;
     check_datacenter(&datacenter)?;
+    survey::check_replicas(&session, options, &datacenter).await?;
     Ok((session, datacenter))
 }
 

@@ -178,7 +178,7 @@ impl Readiness for Rows {
     }
 }
 
-async fn detect(session: &Session) -> Result<Flavour, OpenError> {
+pub(crate) async fn detect(session: &Session) -> Result<Flavour, OpenError> {
     let text = async |cql: &str| {
         let answer = session.query_unpaged(cql, ()).await;
         let answer = answer.map_err(|error| super::error::read_error(&error))?;
