@@ -1,7 +1,7 @@
 //! The whole system, black box, against the real binary.
 //!
 //! Scripts of Alice and Bob are in `people`, faults in `kill9`, `races`, `refusals` and
-//! `hostile`, TLS in `tls`, a real chat in `real_chat`. Beneath them lie `harness`
+//! `hostile`, TLS in `tls`, the CQL store in `cql`, a real chat in `real_chat`. Beneath them lie `harness`
 //! (server and clients), `history` (records and checkers), `irc` (the logs) and `replay`.
 #![expect(
     clippy::unwrap_used,
@@ -10,6 +10,7 @@
     reason = "a test may fail loudly and says what it saw"
 )]
 
+mod cql;
 mod docs;
 mod harness;
 mod history;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::cassandra::Keyspace;
 use super::printed::Printed;
 use super::{Authority, Process, Rest, SOON, dial, eventually};
 
@@ -33,6 +34,7 @@ pub struct Options {
     disk_may_fail: bool,
     descriptors_max: Option<u32>,
     tls: Option<Arc<Authority>>,
+    cql: Option<Keyspace>,
 }
 
 impl Options {
@@ -78,6 +80,12 @@ impl Options {
     /// With a certificate; the clients here know it.
     pub fn tls(mut self, authority: &Arc<Authority>) -> Self {
         self.tls = Some(Arc::clone(authority));
+        self
+    }
+
+    /// On a CQL store in place of the embedded one.
+    pub fn cql(mut self, keyspace: &Keyspace) -> Self {
+        self.cql = Some(keyspace.clone());
         self
     }
 
@@ -389,6 +397,9 @@ impl Running {
         if let Some(authority) = &options.tls {
             command.arg("--tls-cert").arg(authority.certificate());
             command.arg("--tls-key").arg(authority.key());
+        }
+        if let Some(keyspace) = &options.cql {
+            command.args(keyspace.flags());
         }
         let mut child = command
             .arg("--config")

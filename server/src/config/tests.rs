@@ -226,7 +226,7 @@ fn wrong_values_are_refused_with_key_and_place() {
 #[test]
 fn values_that_do_not_fit_are_refused() {
     for (name, value, why) in [
-        ("FANFARE_STORE", "cql", "not built into this version"),
+        ("FANFARE_STORE", "cql", "`cql_nodes` is wrong: is missing"),
         ("FANFARE_CQL_NODES", "a,b", "only for store"),
         (
             "FANFARE_TLS_CERT",
