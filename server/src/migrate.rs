@@ -42,10 +42,7 @@ pub async fn migrate(config: &Config, check: bool) -> anyhow::Result<bool> {
 fn table(before: &[Migration], after: &[Migration]) -> String {
     let names = after.iter().map(|migration| migration.name.len());
     let width = names.max().unwrap_or(0).max("name".len());
-    let mut text = format!(
-        "number  {:width$}  {:SHOWN$}  state\n",
-        "name", "checksum"
-    );
+    let mut text = format!("number  {:width$}  {:SHOWN$}  state\n", "name", "checksum");
     for migration in after {
         let was = before.iter().find(|was| was.number == migration.number);
         let state = match migration.state {

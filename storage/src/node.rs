@@ -154,15 +154,29 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         let first = NodeFolder::open_after(&data, "boot-1").unwrap();
-        assert!(first.name().as_str().starts_with("node-"), "{:?}", first.name());
+        assert!(
+            first.name().as_str().starts_with("node-"),
+            "{:?}",
+            first.name()
+        );
         assert!(first.predecessor_ended() && !first.holds_embedded());
         let second = NodeFolder::open_after(&data, "boot-1").err().unwrap();
         assert!(matches!(second, OpenError::Locked(_)), "{second}");
         let name = first.name().clone();
         drop(first);
-        for (boot, ended) in [("boot-1", true), ("boot-2", false), ("boot-2", true), ("", false), ("", false)] {
+        for (boot, ended) in [
+            ("boot-1", true),
+            ("boot-2", false),
+            ("boot-2", true),
+            ("", false),
+            ("", false),
+        ] {
             let again = NodeFolder::open_after(&data, boot).unwrap();
-            assert_eq!((again.name(), again.predecessor_ended()), (&name, ended), "{boot}");
+            assert_eq!(
+                (again.name(), again.predecessor_ended()),
+                (&name, ended),
+                "{boot}"
+            );
         }
     }
 
@@ -184,10 +198,19 @@ mod tests {
     fn a_name_that_is_not_ours_is_refused_and_stays() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(NAME_FILE);
-        for text in ["", "node-1", "fanfare node \nat x", "fanfare node a b\nat x", "fanfare node a\nelse"] {
+        for text in [
+            "",
+            "node-1",
+            "fanfare node \nat x",
+            "fanfare node a b\nat x",
+            "fanfare node a\nelse",
+        ] {
             std::fs::write(&path, text).unwrap();
             let error = NodeFolder::open(folder.path()).err().unwrap();
-            assert!(matches!(error, OpenError::Foreign { .. }), "{text}: {error}");
+            assert!(
+                matches!(error, OpenError::Foreign { .. }),
+                "{text}: {error}"
+            );
             assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
         }
     }

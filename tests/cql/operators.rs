@@ -32,7 +32,10 @@ async fn an_operator_migrates_examines_seeds_and_starts() {
     assert!(!well && table.contains("1  0001_tables.cql  "), "{table}");
     assert!(table.contains("MISSING"), "{table}");
     // Nothing was made, and a start that may make nothing says what to do.
-    let (well, _, error) = fanfare(&keyspace, &["--cql-migrate", "off", "--listen", "127.0.0.1:0"]);
+    let (well, _, error) = fanfare(
+        &keyspace,
+        &["--cql-migrate", "off", "--listen", "127.0.0.1:0"],
+    );
     assert!(!well && error.contains("run `fanfare migrate`"), "{error}");
     let (_, report, _) = fanfare(&keyspace, &["doctor", "--json"]);
     let report: Value = serde_json::from_str(&report).unwrap();
@@ -53,19 +56,33 @@ async fn an_operator_migrates_examines_seeds_and_starts() {
     ] {
         let found = finding(&report, check);
         assert_eq!(found["verdict"], verdict, "{found}");
-        assert!(found["measured"].as_str().unwrap().contains(measured), "{found}");
+        assert!(
+            found["measured"].as_str().unwrap().contains(measured),
+            "{found}"
+        );
     }
 
     let folder = tempfile::tempdir().unwrap();
     let (data, who) = (data_in(folder.path()), folder.path().join("who"));
     let seed = [
-        "seed", "--users", "3", "--conversations", "2", "--members", "2",
-        "--data", data.to_str().unwrap(), "--out", who.to_str().unwrap(),
+        "seed",
+        "--users",
+        "3",
+        "--conversations",
+        "2",
+        "--members",
+        "2",
+        "--data",
+        data.to_str().unwrap(),
+        "--out",
+        who.to_str().unwrap(),
     ];
     let (well, _, error) = fanfare(&keyspace, &seed);
     assert!(well, "{error}");
     let server = Options::new().cql(&keyspace).start().await;
-    server.says(&format!("CQL, keyspace {}", keyspace.name)).await;
+    server
+        .says(&format!("CQL, keyspace {}", keyspace.name))
+        .await;
     let who = std::fs::read_to_string(who).unwrap();
     let first: Value = serde_json::from_str(who.lines().next().unwrap()).unwrap();
     let seeded = Account::of_seed(&server, &first);
@@ -76,10 +93,17 @@ async fn an_operator_migrates_examines_seeds_and_starts() {
 
 #[test]
 fn what_cannot_work_is_refused_with_what_to_do() {
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let (status, _, error) = run(&["--store", "cql", "--cql-nodes", &nobody.to_string()], &[]);
     assert!(!status.success());
-    for part in ["keyspace fanfare on 127.0.0.1:", "no CQL server answers", "--cql-nodes"] {
+    for part in [
+        "keyspace fanfare on 127.0.0.1:",
+        "no CQL server answers",
+        "--cql-nodes",
+    ] {
         assert!(error.contains(part), "{error}");
     }
     let Some(keyspace) = Keyspace::shared() else {
@@ -88,13 +112,22 @@ fn what_cannot_work_is_refused_with_what_to_do() {
     for (words, parts) in [
         (
             ["--cql-datacenter", "elsewhere"],
-            ["the datacentre datacenter1, and no \"elsewhere\"", "--cql-datacenter"],
+            [
+                "the datacentre datacenter1, and no \"elsewhere\"",
+                "--cql-datacenter",
+            ],
         ),
         (
             ["--cql-replicas", "7"],
-            ["kept 7 times, and datacentre datacenter1 has", "--cql-replicas"],
+            [
+                "kept 7 times, and datacentre datacenter1 has",
+                "--cql-replicas",
+            ],
         ),
-        (["--cql-keyspace", "Nope"], ["`Nope` is no name", "cql_keyspace"]),
+        (
+            ["--cql-keyspace", "Nope"],
+            ["`Nope` is no name", "cql_keyspace"],
+        ),
     ] {
         // The last of two equal flags is an error of its own: leave ours out.
         let flags = keyspace.flags();
@@ -107,10 +140,19 @@ fn what_cannot_work_is_refused_with_what_to_do() {
             assert!(error.contains(part), "{part}: {error}");
         }
     }
-    let variables = [("FANFARE_CQL_PASSWORD", "canary"), ("FANFARE_CQL_USER", "u")];
+    let variables = [
+        ("FANFARE_CQL_PASSWORD", "canary"),
+        ("FANFARE_CQL_USER", "u"),
+    ];
     let flags = keyspace.flags();
-    let words: Vec<&str> = ["config"].into_iter().chain(flags.iter().map(String::as_str)).collect();
+    let words: Vec<&str> = ["config"]
+        .into_iter()
+        .chain(flags.iter().map(String::as_str))
+        .collect();
     let (status, printed, _) = run(&words, &variables);
-    assert!(status.success() && printed.contains("cql_password = \"…\""), "{printed}");
+    assert!(
+        status.success() && printed.contains("cql_password = \"…\""),
+        "{printed}"
+    );
     assert!(!printed.contains("canary"), "{printed}");
 }

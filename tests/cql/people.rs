@@ -20,7 +20,9 @@ async fn people_talk_the_server_is_killed_they_talk_on() {
     let mut said = Vec::new();
     for at in 0..5 {
         let text = format!("before {at}");
-        said.push(id_of(&at_alice.say(&group, &text).await.unwrap()["message"]));
+        said.push(id_of(
+            &at_alice.say(&group, &text).await.unwrap()["message"],
+        ));
     }
     let last = seq_of(&at_bob.say(&group, "Heard.").await.unwrap()["message"]);
     at_alice.reaches(&group, last).await;
@@ -33,7 +35,10 @@ async fn people_talk_the_server_is_killed_they_talk_on() {
 
     // The tokens of before are good: their key lies in the store.
     let history = bob.history(&group).await;
-    let texts: Vec<_> = history.iter().map(|m| m["text"].as_str().unwrap()).collect();
+    let texts: Vec<_> = history
+        .iter()
+        .map(|m| m["text"].as_str().unwrap())
+        .collect();
     let expected: Vec<_> = (0..5).map(|at| format!("before {at}")).collect();
     let expected = expected.iter().map(String::as_str);
     let expected: Vec<_> = expected.chain(["Heard.", "Last words"]).collect();
@@ -46,7 +51,11 @@ async fn people_talk_the_server_is_killed_they_talk_on() {
     let next = seq_of(&again.say(&group, "after").await.unwrap()["message"]);
     back.reaches(&group, next).await;
     back.expect_no_faults();
-    let seqs: Vec<u64> = back.log(&group).iter().filter_map(|event| event.seq).collect();
+    let seqs: Vec<u64> = back
+        .log(&group)
+        .iter()
+        .filter_map(|event| event.seq)
+        .collect();
     assert_eq!(seqs, (last + 1..=next).collect::<Vec<_>>());
     assert!(missed > last && back.cursor(&group).unwrap().epoch > epoch);
 
@@ -56,7 +65,11 @@ async fn people_talk_the_server_is_killed_they_talk_on() {
     let taken = json!({
         "username": carol.username, "email": "other@example.org", "password": "correct horse battery"
     });
-    let refusal = server.rest().post("/auth/register", taken).await.unwrap_err();
+    let refusal = server
+        .rest()
+        .post("/auth/register", taken)
+        .await
+        .unwrap_err();
     assert_eq!(refusal.code, "already_exists");
     server.terminate().await;
 }

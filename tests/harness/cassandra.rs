@@ -14,6 +14,7 @@ const TOOL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tools/cassandra");
 const PORT: u16 = 9042;
 
 /// A cluster.
+#[expect(dead_code, reason = "for runs over several nodes")]
 pub struct Cassandra {
     folder: PathBuf,
     addresses: Vec<String>,
@@ -70,10 +71,13 @@ impl Keyspace {
             ("--cql-replicas", self.replicas.to_string()),
         ];
         let words = pairs.into_iter();
-        words.flat_map(|(flag, value)| [flag.to_owned(), value]).collect()
+        words
+            .flat_map(|(flag, value)| [flag.to_owned(), value])
+            .collect()
     }
 }
 
+#[expect(dead_code, reason = "for runs over several nodes")]
 impl Cassandra {
     /// A cluster of `count` nodes of its own; gives `None`, said loudly, where there
     /// can be none.
@@ -95,7 +99,11 @@ impl Cassandra {
     /// The process of a node, from 0.
     pub fn pid(&self, node: usize) -> u32 {
         let path = self.folder.join(&self.addresses[node]).join("pid");
-        std::fs::read_to_string(path).unwrap().trim().parse().unwrap()
+        std::fs::read_to_string(path)
+            .unwrap()
+            .trim()
+            .parse()
+            .unwrap()
     }
 
     /// Sends a signal to a node: `-KILL`, `-STOP`, `-CONT`.

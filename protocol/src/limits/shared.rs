@@ -48,6 +48,12 @@ pub const CQL_KEEPALIVE_MS: u64 = 5000;
 pub const CQL_SPECULATIVE_MS: u64 = 100;
 /// Requests to CQL servers in flight; more are `overloaded`.
 pub const CQL_REQUESTS_MAX: usize = 4096;
+/// Different reads of CQL servers that others may join; beyond them each has a
+/// query of its own.
+pub const CQL_READ_KEYS_MAX: usize = CQL_REQUESTS_MAX;
+/// Queries under way for one and the same read; who comes then waits for the
+/// next one, with all others who do.
+pub const CQL_READS_PER_KEY: usize = 2;
 /// Partitions that one call of a port reads or writes at once.
 pub const CQL_PARTITIONS_AT_ONCE: usize = 32;
 /// Bytes of one CQL batch (a server takes half a commit log segment: 16 MiB

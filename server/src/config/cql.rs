@@ -52,7 +52,10 @@ impl Config {
         fanfare_storage::cql::check_keyspace(&self.cql_keyspace)
             .map_err(|why| unfit("cql_keyspace", why))?;
         if self.cql_replicas == 0 {
-            return Err(unfit("cql_replicas", "must be 1 at least, and 3 in production"));
+            return Err(unfit(
+                "cql_replicas",
+                "must be 1 at least, and 3 in production",
+            ));
         }
         match (&self.cql_user, &self.cql_password) {
             (Some(_), None) => {
@@ -84,7 +87,8 @@ impl Config {
 }
 
 fn is_node(node: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
+    let plain =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
     !node.is_empty() && node.chars().all(plain)
 }
 
@@ -92,7 +96,9 @@ fn is_node(node: &str) -> bool {
 fn with_port(node: &str) -> String {
     let named = match node.rsplit_once(':') {
         // A bare IPv6 address is full of colons.
-        Some((host, port)) => (!host.contains(':') || host.ends_with(']')) && port.parse::<u16>().is_ok(),
+        Some((host, port)) => {
+            (!host.contains(':') || host.ends_with(']')) && port.parse::<u16>().is_ok()
+        }
         None => false,
     };
     match named {
@@ -110,13 +116,15 @@ fn tls(path: &Path) -> Result<ClientConfig, String> {
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let certificate = certificate.map_err(|_| format!("{name} is no whole PEM file"))?;
         let added = roots.add(certificate);
-        added.map_err(|error| format!("{name} holds a certificate that cannot be used: {error}"))?;
+        added
+            .map_err(|error| format!("{name} holds a certificate that cannot be used: {error}"))?;
     }
     if roots.is_empty() {
         return Err(format!("{name} holds no certificate (BEGIN CERTIFICATE)"));
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let builder = builder.map_err(|error| error.to_string())?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
@@ -141,12 +149,27 @@ mod tests {
     #[test]
     fn settings_that_do_not_fit_are_named() {
         let table: [(fn(&mut Config), &str); 8] = [
-            (|c| c.cql_nodes.clear(), "`cql_nodes` is wrong: is missing; name some"),
-            (|c| c.cql_nodes = vec!["cql://u:p@a/".into()], "`cql://…@a/` is no node"),
-            (|c| c.cql_keyspace = "Chat".into(), "`cql_keyspace` is wrong: `Chat`"),
+            (
+                |c| c.cql_nodes.clear(),
+                "`cql_nodes` is wrong: is missing; name some",
+            ),
+            (
+                |c| c.cql_nodes = vec!["cql://u:p@a/".into()],
+                "`cql://…@a/` is no node",
+            ),
+            (
+                |c| c.cql_keyspace = "Chat".into(),
+                "`cql_keyspace` is wrong: `Chat`",
+            ),
             (|c| c.cql_replicas = 0, "`cql_replicas` is wrong: must be 1"),
-            (|c| c.cql_user = Some("u".into()), "`cql_password` is wrong: is missing"),
-            (|c| c.cql_password = Some(secret()), "`cql_user` is wrong: is missing"),
+            (
+                |c| c.cql_user = Some("u".into()),
+                "`cql_password` is wrong: is missing",
+            ),
+            (
+                |c| c.cql_password = Some(secret()),
+                "`cql_user` is wrong: is missing",
+            ),
             (
                 |c| (c.store, c.cql_replicas) = (Store::Embedded, 1),
                 "`cql_nodes` is wrong: only for",
@@ -164,7 +187,10 @@ mod tests {
             let mut config = cql();
             change(&mut config);
             let found = config.check_cql().unwrap_err().to_string();
-            assert!(found.contains(error) && !found.contains("canary"), "{found}");
+            assert!(
+                found.contains(error) && !found.contains("canary"),
+                "{found}"
+            );
         }
     }
 

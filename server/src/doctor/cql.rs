@@ -20,15 +20,23 @@ pub fn check(config: &Config) -> Vec<Finding> {
         Ok(Ok(found)) => judge(&found, options.migrate),
         Ok(Err(error)) => {
             let advice = advice(&error);
-            vec![unreachable(format!("{:#}", anyhow::Error::from(error)), advice)]
+            vec![unreachable(
+                format!("{:#}", anyhow::Error::from(error)),
+                advice,
+            )]
         }
-        Err(error) => vec![unreachable(format!("no thread for it: {error}"), "start again".into())],
+        Err(error) => vec![unreachable(
+            format!("no thread for it: {error}"),
+            "start again".into(),
+        )],
     }
 }
 
 /// The rest of the doctor needs no runtime.
 fn look(options: &CqlOptions) -> std::io::Result<Result<Survey, OpenError>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     Ok(runtime.block_on(survey(options)))
 }
 
@@ -60,7 +68,10 @@ fn judge_nodes(found: &Survey) -> Finding {
 fn judge_schema(found: &Survey, may_migrate: bool) -> Finding {
     let known = found.migrations.iter();
     let known = known.filter(|migration| migration.state != MigrationState::Newer);
-    let applied = found.migrations.iter().filter(|migration| migration.is_applied());
+    let applied = found
+        .migrations
+        .iter()
+        .filter(|migration| migration.is_applied());
     let version = |number: Option<i32>| number.unwrap_or(0);
     let measured = match version(applied.map(|migration| migration.number).max()) {
         0 => "no tables yet".to_owned(),
@@ -68,7 +79,12 @@ fn judge_schema(found: &Survey, may_migrate: bool) -> Finding {
     };
     let wanted = version(known.map(|migration| migration.number).max());
     let finding = Finding::ok("CQL schema", measured, format!("version {wanted}"));
-    let has = |state| found.migrations.iter().any(|migration| migration.state == state);
+    let has = |state| {
+        found
+            .migrations
+            .iter()
+            .any(|migration| migration.state == state)
+    };
     if has(MigrationState::Changed) {
         finding.fail("`fanfare migrate --check` says where: use the build that applied it")
     } else if has(MigrationState::Newer) {
@@ -84,10 +100,15 @@ fn judge_schema(found: &Survey, may_migrate: bool) -> Finding {
 /// None before the keyspaces are made: the start checks what it makes.
 fn judge_copies(found: &Survey) -> Option<Finding> {
     let counted = found.replicas.iter();
-    let counted: Vec<_> = counted.filter_map(|(name, copies)| Some((name, (*copies)?))).collect();
+    let counted: Vec<_> = counted
+        .filter_map(|(name, copies)| Some((name, (*copies)?)))
+        .collect();
     let fewest = counted.iter().map(|(_, copies)| *copies).min()?;
     let most = counted.iter().map(|(_, copies)| *copies).max()?;
-    let measured: Vec<_> = counted.iter().map(|(name, copies)| format!("{name} {copies}")).collect();
+    let measured: Vec<_> = counted
+        .iter()
+        .map(|(name, copies)| format!("{name} {copies}"))
+        .collect();
     let (nodes, datacenter) = (found.nodes.0, &found.datacenter);
     let finding = Finding::ok(
         "CQL copies",
@@ -148,11 +169,19 @@ mod tests {
         let table: [(Fault, Verdict, &str); 10] = [
             (|_| {}, Verdict::Ok, "3 of 3 node(s) of dc1"),
             (|f| f.nodes = (3, 2), Verdict::Warn, "2 of 3 node(s)"),
-            (|f| f.replicas[1].1 = Some(1), Verdict::Fail, "chat_names 1 in dc1"),
+            (
+                |f| f.replicas[1].1 = Some(1),
+                Verdict::Fail,
+                "chat_names 1 in dc1",
+            ),
             (|f| f.nodes = (2, 2), Verdict::Fail, "chat 3, chat_names 3"),
             (|f| f.replicas[0].1 = None, Verdict::Ok, "chat_names 3"),
             (|f| f.replicas.clear(), Verdict::Ok, "version 1"),
-            (|f| f.keeps_timestamps = Some(false), Verdict::Fail, "changed"),
+            (
+                |f| f.keeps_timestamps = Some(false),
+                Verdict::Fail,
+                "changed",
+            ),
             (
                 |f| f.migrations = vec![migration(MigrationState::Missing)],
                 Verdict::Ok,

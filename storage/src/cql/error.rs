@@ -36,7 +36,9 @@ pub enum OpenError {
         found: Vec<String>,
     },
     /// More copies than nodes.
-    #[error("each row shall be kept {wanted} times, and datacentre {datacenter} has {nodes} node(s)")]
+    #[error(
+        "each row shall be kept {wanted} times, and datacentre {datacenter} has {nodes} node(s)"
+    )]
     Replicas {
         /// Copies asked for.
         wanted: u8,

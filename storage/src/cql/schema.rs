@@ -7,7 +7,7 @@ use scylla::client::session::Session;
 use uuid::Uuid;
 
 use super::error::{OpenError, damaged, read_error};
-use super::migrations::{Applied, FILES, File, MigrationError, Migrator, checksum};
+use super::migrations::{Applied, FILES, File, Migrator, checksum};
 use super::options::{CqlOptions, Keyspaces};
 use super::session;
 use super::store::detect;
@@ -59,8 +59,8 @@ pub async fn migrations(options: &CqlOptions) -> Result<Vec<Migration>, OpenErro
 /// somebody else does so. Returns what there is afterwards.
 ///
 /// # Errors
-/// [`MigrationError::Newer`] and [`MigrationError::Changed`], which change
-/// nothing; else see [`OpenError`].
+/// A newer or changed schema, of which nothing is changed; else see
+/// [`OpenError`].
 pub async fn migrate(options: &CqlOptions) -> Result<Vec<Migration>, OpenError> {
     let keyspaces = Keyspaces::named(&options.keyspace)?;
     let (session, datacenter) = session::connect(options).await?;
@@ -78,7 +78,11 @@ pub(super) async fn list(
     keyspaces: &Keyspaces,
 ) -> Result<Vec<Migration>, OpenError> {
     let applied = match has_migrations(session, keyspaces).await? {
-        true => migrator(session, keyspaces, Duration::ZERO).applied().await?,
+        true => {
+            migrator(session, keyspaces, Duration::ZERO)
+                .applied()
+                .await?
+        }
         false => Vec::new(),
     };
     Ok(together(FILES, applied))
@@ -97,11 +101,7 @@ pub(super) async fn has_migrations(
     Ok(rows.rows_num() > 0)
 }
 
-fn migrator<'a>(
-    session: &'a Session,
-    keyspaces: &'a Keyspaces,
-    lease: Duration,
-) -> Migrator<'a> {
+fn migrator<'a>(session: &'a Session, keyspaces: &'a Keyspaces, lease: Duration) -> Migrator<'a> {
     Migrator {
         session,
         keyspaces,

@@ -218,7 +218,10 @@ mod tests {
             (&[("dc1", "3"), ("dc2", "2")][..], 3),
             (&[("dc1", "3/1")], 3),
             (&[("dc2", "3")], 0),
-            (&[("dc1:0", "rack1"), ("dc1:1", "rack2"), ("dc10:0", "rack1")], 2),
+            (
+                &[("dc1:0", "rack1"), ("dc1:1", "rack2"), ("dc10:0", "rack1")],
+                2,
+            ),
             (&[("replication_factor", "3")], 0),
         ] {
             let said = said.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
