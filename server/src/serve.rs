@@ -53,7 +53,7 @@ pub async fn serve(mut config: Config) -> anyhow::Result<()> {
     let serving = tokio::spawn(fanfare_transport::serve(listener, parts, stopped, grace));
     tokio::spawn(reload_signal.obey(tls));
     tracing::info!(%address, data = %config.data.display(), "ready");
-    announce(&config, address).context("cannot print where the server is")?;
+    announce(&config, &opened, address).context("cannot print where the server is")?;
     stop_signals.asked().await;
     let deadline = Instant::now() + grace;
     // Everybody who asks for a token or a socket now hears "no more".
@@ -146,7 +146,7 @@ fn book(opened: &Opened, rates: &Arc<Rates>, limits: &Arc<Limits>) -> Arc<Accoun
 }
 
 /// Says where everything is. Tools take the address from the first line.
-fn announce(config: &Config, address: SocketAddr) -> std::io::Result<()> {
+fn announce(config: &Config, opened: &Opened, address: SocketAddr) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     let version = env!("CARGO_PKG_VERSION");
     let (http, ws) = match config.tls_cert {
@@ -165,6 +165,9 @@ fn announce(config: &Config, address: SocketAddr) -> std::io::Result<()> {
         Store::Cql => format!("CQL, {}", cql::place(config)),
     };
     writeln!(out, "  store      {store}")?;
+    if let Some(node) = opened.node() {
+        writeln!(out, "  node       {}", node.name().as_str())?;
+    }
     writeln!(out, "  data       {}", config.data.display())?;
     if config.rates == Switch::Off {
         writeln!(

@@ -14,7 +14,6 @@ const TOOL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tools/cassandra");
 const PORT: u16 = 9042;
 
 /// A cluster.
-#[expect(dead_code, reason = "for runs over several nodes")]
 pub struct Cassandra {
     folder: PathBuf,
     addresses: Vec<String>,
