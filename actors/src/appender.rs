@@ -1,11 +1,13 @@
 //! The appender: writes what rooms decided, repeats what is unknown, and
-//! outlives them. Node-wide.
+//! outlives them. Node-wide. Once a slot is given up, what was to be written
+//! under its epoch ends without an outcome: nobody may acknowledge it.
 //!
 //! **Invariant:** no room loads a conversation while a write to it is
-//! outstanding ([`Appender::settled`]), so under one epoch no seq is ever
+//! outstanding ([`Appender::begin`]), so under one epoch no seq is ever
 //! given to two contents.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,7 +43,8 @@ impl Appender {
 
     /// Appends; `done` hears the outcome. With `note_live` the conversation
     /// is first noted as being in the middle of something. An unknown
-    /// outcome is reported once and the write repeated until it is known.
+    /// outcome is reported and the write repeated until it is known. Nothing
+    /// is heard once the slot is given up.
     pub fn append(
         &self,
         conversation: ConversationId,
@@ -56,23 +59,69 @@ impl Appender {
                 .append_until_known(conversation, &batch, note_live, &done)
                 .await;
             drop(held);
-            done(outcome);
+            outcome.map(done);
         });
     }
 
-    /// Writes effects until they are durable; then `done` hears so.
+    /// Writes effects until they are durable and the lease held when they
+    /// were; then `done` hears so.
     pub fn apply(&self, effects: Arc<Effects>, done: impl FnOnce(Outcome) + Send + 'static) {
         let this = self.clone();
         let held = this.hold(effects.conversation);
         tokio::spawn(async move {
-            let mut pause = Pause::default();
-            while let Err(error) = this.log.apply(Arc::clone(&effects)).await {
-                tracing::warn!(conversation = %effects.conversation, %error, "effects wait");
-                pause.wait().await;
-            }
+            let (conversation, epoch) = (effects.conversation, effects.epoch);
+            let write = || this.log.apply(Arc::clone(&effects));
+            let written = this.until_durable(conversation, epoch, write).await;
             drop(held);
-            done(Outcome::Durable);
+            written.map(|()| done(Outcome::Durable));
         });
+    }
+
+    /// Repeats a write under `epoch` until it is durable and the lease held
+    /// when it returned; `None` once the slot is given up.
+    pub async fn until_durable<F>(
+        &self,
+        conversation: ConversationId,
+        epoch: u64,
+        write: impl Fn() -> F,
+    ) -> Option<()>
+    where
+        F: Future<Output = Result<(), StoreError>>,
+    {
+        let (slot, mut pause) = (slot_of(conversation), Pause::default());
+        while self.ownership.keeps(slot, epoch) {
+            match write().await {
+                Ok(()) if self.ownership.holds(slot, epoch) => return Some(()),
+                Ok(()) => tracing::warn!(%conversation, "written, but the slot is not held"),
+                Err(error) => tracing::warn!(%conversation, %error, "a write is repeated"),
+            }
+            pause.wait().await;
+        }
+        tracing::warn!(%conversation, epoch, "a write ends: the slot was given up");
+        None
+    }
+
+    /// Repeats a read that an activation under `epoch` cannot end without;
+    /// `None` once the slot is given up.
+    pub async fn until_read<T, F>(
+        &self,
+        conversation: ConversationId,
+        epoch: u64,
+        read: impl Fn() -> F,
+    ) -> Option<Result<T, StoreError>>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let (slot, mut pause) = (slot_of(conversation), Pause::default());
+        while self.ownership.keeps(slot, epoch) {
+            match read().await {
+                Ok(found) => return Some(Ok(found)),
+                Err(damaged @ StoreError::Damaged(_)) => return Some(Err(damaged)),
+                Err(error) => tracing::warn!(%conversation, %error, "a read is repeated"),
+            }
+            pause.wait().await;
+        }
+        None
     }
 
     /// Puts a room's clean head; `done` hears whether it is durable. The
@@ -88,7 +137,7 @@ impl Appender {
         tokio::spawn(async move {
             let slot = slot_of(head.conversation);
             let clean = match this.log.put_head(epoch, head).await {
-                Ok(()) => this.log.drop_live(slot, head.conversation).await,
+                Ok(()) => this.log.drop_live(epoch, slot, head.conversation).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = &clean {
@@ -109,8 +158,21 @@ impl Appender {
         });
     }
 
+    /// Waits until nothing is outstanding for the conversation, then holds it:
+    /// whoever loads it is alone until the answer is dropped.
+    pub async fn begin(&self, conversation: ConversationId) -> Held {
+        loop {
+            self.settled(conversation).await;
+            let mut outstanding = self.outstanding.lock();
+            if let Entry::Vacant(place) = outstanding.entry(conversation) {
+                let notify = Arc::clone(place.insert(Arc::new(Notify::new())));
+                return self.held(conversation, notify);
+            }
+        }
+    }
+
     /// Waits until nothing is outstanding for the conversation.
-    pub async fn settled(&self, conversation: ConversationId) {
+    async fn settled(&self, conversation: ConversationId) {
         loop {
             let notify = self.outstanding.lock().get(&conversation).cloned();
             let Some(notify) = notify else { return };
@@ -143,6 +205,10 @@ impl Appender {
         self.outstanding
             .lock()
             .insert(conversation, Arc::clone(&notify));
+        self.held(conversation, notify)
+    }
+
+    fn held(&self, conversation: ConversationId, notify: Arc<Notify>) -> Held {
         Held {
             appender: self.clone(),
             conversation,
@@ -156,27 +222,27 @@ impl Appender {
         batch: &Batch,
         note_live: bool,
         report: &(impl Fn(Outcome) + Send + Sync),
-    ) -> Outcome {
-        let slot = slot_of(conversation);
-        if note_live && let Err(error) = self.log.put_live(slot, conversation, clock::wall()).await
-        {
+    ) -> Option<Outcome> {
+        let (slot, epoch) = (slot_of(conversation), batch.epoch);
+        let note = || self.log.put_live(epoch, slot, conversation, clock::wall());
+        if note_live && let Err(error) = note().await {
             tracing::warn!(%conversation, %error, "append refused: not noted as live");
-            return Outcome::NotWritten;
+            return Some(Outcome::NotWritten);
         }
         if let Some(head) = batch.head_before
-            && let Err(error) = self.log.put_head(batch.epoch, head).await
+            && let Err(error) = self.log.put_head(epoch, head).await
         {
             tracing::warn!(%conversation, %error, "append refused: no head for the new bucket");
-            return Outcome::NotWritten;
+            return Some(Outcome::NotWritten);
         }
         let (mut unknown, mut pause) = (false, Pause::default());
-        loop {
-            match self.log.append(batch.epoch, Arc::clone(&batch.rows)).await {
-                Ok(()) if self.ownership.holds(slot, batch.epoch) => return Outcome::Durable,
+        while self.ownership.keeps(slot, epoch) {
+            match self.log.append(epoch, Arc::clone(&batch.rows)).await {
+                Ok(()) if self.ownership.holds(slot, epoch) => return Some(Outcome::Durable),
                 Ok(()) => tracing::warn!(%conversation, "written, but the slot is not held"),
                 Err(error) if !unknown && !error.may_have_happened() => {
                     log_refused(conversation, &error);
-                    return Outcome::NotWritten;
+                    return Some(Outcome::NotWritten);
                 }
                 Err(error) => tracing::warn!(%conversation, %error, "append outcome unknown"),
             }
@@ -184,6 +250,8 @@ impl Appender {
             report(Outcome::Unknown);
             pause.wait().await;
         }
+        tracing::warn!(%conversation, epoch, "an append ends: the slot was given up");
+        None
     }
 }
 
@@ -192,7 +260,8 @@ fn log_refused(conversation: ConversationId, error: &StoreError) {
     tracing::warn!(%conversation, %error, "append refused");
 }
 
-struct Held {
+/// A conversation that is being written or loaded.
+pub struct Held {
     appender: Appender,
     conversation: ConversationId,
     notify: Arc<Notify>,

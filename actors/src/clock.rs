@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use fanfare_engine::lease::Moment;
 use fanfare_engine::room::Now;
 use fanfare_protocol::Timestamp;
 
@@ -22,6 +23,17 @@ pub fn wall() -> Timestamp {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// The clocks that leases count by: one that counts suspend, and the wall's.
+pub fn moment() -> Moment {
+    let boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let seconds_ms = u64::try_from(boot.tv_sec).unwrap_or(0).saturating_mul(1000);
+    let rest_ms = u64::try_from(boot.tv_nsec).unwrap_or(0) / 1_000_000;
+    Moment {
+        boot_ms: seconds_ms + rest_ms,
+        wall_ms: wall().0,
+    }
 }
 
 /// Milliseconds that only grow: for waiting.

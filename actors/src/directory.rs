@@ -3,23 +3,27 @@
 //!
 //! Following an idle conversation wakes nobody; a stopping room forgets
 //! nobody. **Invariant:** a head given out was published, and of a log that
-//! is neither activated nor clean none is given out.
+//! is neither activated nor clean none is given out, nor of one in a slot
+//! that this node does not serve (`slots.rs`).
 
 mod heads;
+mod slots;
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use fanfare_engine::port::Ownership;
 use fanfare_engine::room::{Published, Submission};
 use fanfare_engine::row::HeadRow;
-use fanfare_protocol::limits::MAP_PARTS;
+use fanfare_engine::stamp::slot_of;
+use fanfare_protocol::limits::{MAP_PARTS, SLOT_RECOVERIES_AT_ONCE, SLOTS};
 use fanfare_protocol::signal::Signal;
 use fanfare_protocol::{ConversationId, Limits, Refusal};
 use parking_lot::Mutex;
 use ractor::{ActorCell, ActorId, ActorRef};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::owner::{Follower, Head, Owner};
 use crate::reply::Reply;
@@ -31,12 +35,20 @@ pub trait Listener: Send + Sync {
     fn published(&self, published: &Arc<Published>);
 }
 
+/// Hears that a log in a slot knows an epoch at or above the slot's own.
+pub type Raise = Box<dyn Fn(u16, u64) + Send + Sync>;
+
 /// See the module. Cheap to clone.
 #[derive(Clone)]
 pub struct Directory(Arc<Shared>);
 
 struct Shared {
-    epoch: u64,
+    ownership: Arc<dyn Ownership>,
+    /// By slot: the epoch under which everything that was in the middle of
+    /// something is activated; zero before.
+    recovered: Vec<AtomicU64>,
+    recoveries: Semaphore,
+    raise: OnceLock<Raise>,
     limits: Arc<Limits>,
     ports: RoomPorts,
     hasher: RandomState,
@@ -76,10 +88,13 @@ impl Owned {
 }
 
 impl Directory {
-    /// An empty directory of an owner with this epoch.
-    pub fn new(epoch: u64, limits: Arc<Limits>, ports: RoomPorts) -> Self {
+    /// An empty directory.
+    pub fn new(ownership: Arc<dyn Ownership>, limits: Arc<Limits>, ports: RoomPorts) -> Self {
         Self(Arc::new(Shared {
-            epoch,
+            ownership,
+            recovered: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(),
+            recoveries: Semaphore::new(SLOT_RECOVERIES_AT_ONCE),
+            raise: OnceLock::new(),
             limits,
             ports,
             hasher: RandomState::new(),
@@ -102,8 +117,11 @@ impl Directory {
 
     /// Sends a command to its room, which is started if need be.
     pub fn submit(&self, conversation: ConversationId, asked: Submission, reply: Reply) {
-        let Some(room) = self.room(conversation) else {
-            reply.settle(Err(Refusal::unavailable("the node is shutting down")));
+        let served = self.0.ownership.serves(slot_of(conversation)).is_some();
+        let room = served.then(|| self.room(conversation)).flatten();
+        let Some(room) = room else {
+            let why = "this node serves no such conversation at present";
+            reply.settle(Err(Refusal::unavailable(why)));
             return;
         };
         if let Err(error) = room.cast(RoomMessage::Submit(Box::new(asked), reply)) {
@@ -184,13 +202,17 @@ impl Directory {
 
     // --- what rooms tell ---------------------------------------------------
 
-    /// A room has loaded: its log is published up to `published`.
-    pub(crate) fn loaded(&self, head: HeadRow, published: u64) {
+    /// A room of an owner with this epoch has loaded: its log is published up
+    /// to `published`.
+    pub(crate) fn loaded(&self, epoch: u64, head: HeadRow, published: u64) {
         if published == 0 {
             return;
         }
         let part = self.part(head.conversation);
         let mut owned = part.owned.lock();
+        if !self.keeps(head.conversation, epoch) {
+            return;
+        }
         let row = owned.entry(head.conversation).or_default();
         row.failures = 0;
         // Clean here means that the head row says so, not that it could.
@@ -219,6 +241,10 @@ impl Directory {
         };
         let part = self.part(head.conversation);
         let mut owned = part.owned.lock();
+        if !self.keeps(head.conversation, published.epoch) {
+            // True, but no longer ours to tell: its new owner does.
+            return;
+        }
         let row = owned.entry(head.conversation).or_default();
         let first = row.head.is_none();
         row.head = Some(head);
@@ -333,6 +359,7 @@ impl Directory {
         if self.0.closing.load(Ordering::SeqCst) {
             return None;
         }
+        let epoch = self.0.ownership.serves(slot_of(conversation))?;
         let supervisor = self.0.supervisor.get()?.clone();
         let limits = &self.0.limits;
         let pause = limits
@@ -340,7 +367,7 @@ impl Directory {
             .saturating_mul(1 << row.failures.min(16));
         let arguments = RoomArguments {
             conversation,
-            epoch: self.0.epoch,
+            epoch,
             ports: self.0.ports.clone(),
             directory: self.clone(),
             limits: Arc::clone(limits),
@@ -402,9 +429,10 @@ impl Owner for Directory {
         }
         let directory = self.clone();
         tokio::spawn(async move {
+            let epoch = directory.0.ownership.serves(slot_of(conversation));
             match directory.head(conversation).await {
                 Ok(Some(head)) => {
-                    directory.remember(head);
+                    directory.remember(epoch.unwrap_or(0), head);
                     follower.head(as_head(&head));
                 }
                 Ok(None) => follower.unknown(conversation),

@@ -10,6 +10,7 @@ pub mod directory;
 pub mod fanout;
 mod frames;
 pub mod gateway;
+pub mod lease;
 pub mod marks;
 pub mod node;
 pub mod notices;

@@ -6,15 +6,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fanfare_engine::port::{Log, MarksPort, Members, Names, Ownership};
+use fanfare_engine::lease::{NodeName, Terms};
+use fanfare_engine::port::{Leases, Log, MarksPort, Members, Names, Ownership};
 use fanfare_engine::secret::DataSecret;
-use fanfare_engine::stamp::slot_of;
-use fanfare_protocol::limits::{ACTIVATIONS_AT_ONCE, SCAN_ROWS, SESSION_SUPERVISORS, SLOTS};
-use fanfare_protocol::{ConversationId, Limits};
-use futures_util::StreamExt as _;
-use futures_util::stream;
+use fanfare_protocol::Limits;
+use fanfare_protocol::limits::{SESSION_SUPERVISORS, SLOTS};
 use ractor::{
-    Actor, ActorCell, ActorProcessingErr, ActorRef, ActorRuntime, SpawnErr, SupervisionEvent,
+    Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, ActorRuntime, SpawnErr,
+    SupervisionEvent,
 };
 
 use crate::account::AccountBook;
@@ -23,6 +22,7 @@ use crate::directory::Directory;
 use crate::fanout::{Close, Fanout};
 use crate::frames;
 use crate::gateway::{Gateway, GatewayParts};
+use crate::lease::{Keeper, KeeperArguments, KeeperMessage, SlotChange, Tenure};
 use crate::marks::{MarksHandle, MarksParts, OwnMarks};
 use crate::notices::Notices;
 use crate::owner::Owner;
@@ -43,20 +43,37 @@ pub struct NodeParts {
     pub marks: Arc<dyn MarksPort>,
     /// Claims.
     pub names: Arc<dyn Names>,
-    /// Who owns which slots.
-    pub ownership: Arc<dyn Ownership>,
+    /// What this node owns, and how it comes to it.
+    pub tenancy: Tenancy,
     /// Accounts.
     pub accounts: Arc<AccountBook>,
     /// Rates.
     pub rates: Arc<Rates>,
     /// Secret that travels with the data.
     pub secret: DataSecret,
-    /// Epoch of this owner.
-    pub epoch: u64,
     /// Fan-out shards; one per core.
     pub shards: usize,
     /// Limits.
     pub limits: Arc<Limits>,
+}
+
+/// How a node comes to own slots.
+pub enum Tenancy {
+    /// This process has the store to itself and claimed everything under this
+    /// epoch.
+    Sole(Arc<dyn Ownership>, u64),
+    /// Several nodes may share the store: slots are claimed under a lease.
+    Leased {
+        /// The rows.
+        leases: Arc<dyn Leases>,
+        /// This node's name.
+        node: NodeName,
+        /// Whether the data folder that the name lives in is locked by this
+        /// process: its predecessor's lease need not lapse then.
+        folder_locked: bool,
+        /// What all nodes agree on.
+        terms: Terms,
+    },
 }
 
 /// A running node.
@@ -64,7 +81,7 @@ pub struct Node {
     gateway: Arc<Gateway>,
     directory: Directory,
     fanout: Fanout,
-    log: Arc<dyn Log>,
+    tenure: Option<Arc<Tenure>>,
     limits: Arc<Limits>,
     root: ActorCell,
 }
@@ -75,6 +92,9 @@ pub enum StartError {
     /// An actor could not be started.
     #[error("actor could not be started")]
     Spawn(#[from] SpawnErr),
+    /// What was in the middle of something could not be activated.
+    #[error("what was in the middle of something cannot be activated")]
+    Recover(#[from] fanfare_engine::port::StoreError),
 }
 
 /// What the root looks after, once it is there.
@@ -83,6 +103,32 @@ struct Children {
     relay_parts: RelayParts,
     marks: MarksHandle,
     unread: UnreadHandle,
+    keeper: Option<Keepership>,
+}
+
+/// The keeper of leases, and how to start another one.
+struct Keepership {
+    keeper: ActorRef<KeeperMessage>,
+    arguments: KeeperArguments,
+}
+
+impl Keepership {
+    fn start(arguments: KeeperArguments, parent: &ActorCell) -> Result<Self, SpawnErr> {
+        let given = arguments.clone();
+        let keeper = ActorRuntime::spawn_linked_instant(None, Keeper, given, parent.clone())?.0;
+        Ok(Self { keeper, arguments })
+    }
+
+    fn replace(&mut self, failed: ActorId, parent: &ActorCell) -> bool {
+        if self.keeper.get_id() != failed {
+            return false;
+        }
+        match Self::start(self.arguments.clone(), parent) {
+            Ok(next) => *self = next,
+            Err(error) => tracing::error!(%error, "keeper of leases not started again"),
+        }
+        true
+    }
 }
 
 struct Root;
@@ -133,15 +179,17 @@ impl Actor for Root {
                 .relays
                 .replace(child, &children.relay_parts, &parent)
                 || children.marks.replace(child, &parent)
-                || children.unread.replace(child, &parent);
+                || children.unread.replace(child, &parent)
+                || (children.keeper.as_mut()).is_some_and(|it| it.replace(child, &parent));
         }
         Ok(())
     }
 }
 
 impl Node {
-    /// Starts every actor, then activates what was in the middle of
-    /// something when the last owner ended.
+    /// Starts every actor. Of a store that this process has to itself, what
+    /// was in the middle of something is activated before it returns; with
+    /// leases slots come one by one ([`Self::ready`]).
     ///
     /// # Errors
     /// When an actor cannot be started.
@@ -149,12 +197,13 @@ impl Node {
         let limits = Arc::clone(&parts.limits);
         let (root, _) = ActorRuntime::spawn(None, Root, ()).await?;
         let parent = root.get_cell();
+        let (ownership, tenure) = parts.tenancy.ownership();
         let room_ports = RoomPorts {
             log: Arc::clone(&parts.log),
             members: Arc::clone(&parts.members),
-            appender: Appender::new(Arc::clone(&parts.log), Arc::clone(&parts.ownership)),
+            appender: Appender::new(Arc::clone(&parts.log), Arc::clone(&ownership)),
         };
-        let directory = Directory::new(parts.epoch, Arc::clone(&limits), room_ports);
+        let directory = Directory::new(ownership, Arc::clone(&limits), room_ports);
         let arguments = SupervisorArguments {
             directory: directory.clone(),
         };
@@ -178,11 +227,13 @@ impl Node {
             unread: unread.clone(),
         };
         directory.begin(rooms.get_cell(), Arc::new(notices));
+        let keeper = parts.tenancy.begin(&directory, tenure.as_ref(), &parent);
         let children = Children {
             relays: relays.clone(),
             relay_parts,
             marks: marks.clone(),
             unread,
+            keeper: keeper.await?,
         };
         if root.cast(Box::new(children)).is_err() {
             tracing::error!("node root ended at once");
@@ -207,7 +258,7 @@ impl Node {
             gateway: Arc::new(gateway),
             directory,
             fanout,
-            log: parts.log,
+            tenure,
             limits,
             root: parent,
         };
@@ -226,57 +277,19 @@ impl Node {
         &self.directory
     }
 
-    /// Activates every conversation that was live when the last owner
-    /// ended: before that its head is not known. Gives how many there were.
+    /// Why this node does not serve everything that it ought to, if so.
     ///
     /// # Errors
-    /// When the store does not answer, or one cannot be activated.
-    pub async fn recover(&self) -> Result<usize, fanfare_engine::port::StoreError> {
-        let mut live: Vec<ConversationId> = Vec::new();
-        for slot in 0..SLOTS {
-            let mut after = None;
-            loop {
-                let page = self.log.live(slot, after, SCAN_ROWS).await?;
-                after = page.last().copied();
-                let full = page.len() == SCAN_ROWS;
-                live.extend(page);
-                if !full {
-                    break;
-                }
-            }
-        }
-        let count = live.len();
-        let mut activated = stream::iter(live)
-            .map(|conversation| self.activate(conversation))
-            .buffer_unordered(ACTIVATIONS_AT_ONCE);
-        while let Some(result) = activated.next().await {
-            result?;
-        }
-        Ok(count)
-    }
-
-    async fn activate(
-        &self,
-        conversation: ConversationId,
-    ) -> Result<(), fanfare_engine::port::StoreError> {
-        // Noted as live before its first entry was written: nothing there.
-        let range = fanfare_engine::port::RowRange {
-            conversation,
-            from: 1,
-            to: 1,
-            limit: 1,
-            order: fanfare_engine::port::Order::Ascending,
+    /// A sentence for `/readyz`.
+    pub fn ready(&self) -> Result<(), String> {
+        let Some(tenure) = &self.tenure else {
+            return Ok(());
         };
-        if self.log.rows(range).await?.is_empty() {
-            return self
-                .log
-                .drop_live(slot_of(conversation), conversation)
-                .await;
+        tenure.ready()?;
+        match self.directory.recovered_slots() {
+            all if all == usize::from(SLOTS) => Ok(()),
+            some => Err(format!("{some} of {SLOTS} slots are recovered")),
         }
-        self.directory
-            .activated_head(conversation)
-            .await
-            .map(|_| ())
     }
 
     /// Tells every client when to come back, then closes their sockets.
@@ -323,6 +336,72 @@ impl Node {
         });
         let gateway = Arc::clone(&self.gateway);
         tokio::spawn(async move { close_revoked(&gateway).await });
+    }
+}
+
+impl Tenancy {
+    /// Who answers for slots from now on.
+    fn ownership(&self) -> (Arc<dyn Ownership>, Option<Arc<Tenure>>) {
+        match self {
+            Self::Sole(sole, _) => (Arc::clone(sole), None),
+            Self::Leased {
+                node,
+                folder_locked,
+                terms,
+                ..
+            } => {
+                let tenure = Tenure::new(node.clone(), *folder_locked, *terms);
+                let tenure = Arc::new(tenure);
+                (Arc::clone(&tenure) as Arc<dyn Ownership>, Some(tenure))
+            }
+        }
+    }
+
+    /// Recovers what is ours already, or starts the keeper that brings slots.
+    async fn begin(
+        &self,
+        directory: &Directory,
+        tenure: Option<&Arc<Tenure>>,
+        parent: &ActorCell,
+    ) -> Result<Option<Keepership>, StartError> {
+        let (leases, tenure) = match (self, tenure) {
+            (Self::Leased { leases, .. }, Some(tenure)) => (leases, tenure),
+            (Self::Leased { .. }, None) => return Ok(None),
+            (Self::Sole(_, epoch), _) => {
+                let mut recovered = 0;
+                for slot in 0..SLOTS {
+                    recovered += directory.recover_once(slot, *epoch).await?;
+                }
+                tracing::info!(epoch, recovered, "data claimed");
+                return Ok(None);
+            }
+        };
+        let heard = directory.clone();
+        let arguments = KeeperArguments {
+            leases: Arc::clone(leases),
+            tenure: Arc::clone(tenure),
+            changed: Arc::new(move |change| slot_changed(&heard, change)),
+        };
+        let told = Arc::clone(tenure);
+        directory.raise_by(Box::new(move |slot, above| told.epoch_above(slot, above)));
+        Ok(Some(Keepership::start(arguments, parent)?))
+    }
+}
+
+fn slot_changed(directory: &Directory, change: SlotChange) {
+    match change {
+        SlotChange::GivenUp { slot, epoch } => {
+            tracing::debug!(slot, epoch, "slot given up");
+            directory.give_up(slot);
+        }
+        SlotChange::Owned { slot, epoch } => {
+            let directory = directory.clone();
+            tokio::spawn(async move {
+                if let Some(recovered) = directory.recover(slot, epoch).await {
+                    tracing::debug!(slot, epoch, recovered, "slot served");
+                }
+            });
+        }
     }
 }
 

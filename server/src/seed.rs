@@ -119,10 +119,9 @@ impl Garden {
             .buffered(SEED_WRITES_AT_ONCE)
             .try_collect()
             .await?;
-        let epoch = self.ports.ownership.claim_slots().await?;
         let users: Vec<UserId> = lines.iter().map(|line| line.user).collect();
         let conversations: Vec<ConversationId> = stream::iter(0..wish.conversations)
-            .map(|c| self.conversation(c, wish.members, &users, epoch))
+            .map(|c| self.conversation(c, wish.members, &users))
             .buffered(SEED_WRITES_AT_ONCE)
             .try_collect()
             .await?;

@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use fanfare_actors::account::{AccountBook, Clock, Parts};
-use fanfare_actors::node::{Node, NodeParts};
+use fanfare_actors::node::{Node, NodeParts, Tenancy};
 use fanfare_actors::rates::Rates;
+use fanfare_engine::lease::Terms;
+use fanfare_engine::port::Ownership;
 use fanfare_protocol::Limits;
 use fanfare_protocol::limits::STORE_CLOSE_MS_MIN;
 use fanfare_transport::accept::{AcceptLimits, Listener, Tls, TrustedProxies};
@@ -42,7 +44,7 @@ pub async fn serve(mut config: Config) -> anyhow::Result<()> {
     let address = listener.local_addr().context("cannot tell the address")?;
     let node = Arc::new(start(&config, &opened, &limits).await?);
     let (stop, stopped) = watch::channel(false);
-    let health = health(&opened, &stopped, metrics);
+    let health = health(&opened, &node, &stopped, metrics);
     let grace = Duration::from_millis(limits.shutdown_grace_ms);
     let open_connections = listener.open();
     let parts = TransportParts {
@@ -75,8 +77,6 @@ pub async fn serve(mut config: Config) -> anyhow::Result<()> {
 /// in the middle.
 async fn start(config: &Config, opened: &Opened, limits: &Arc<Limits>) -> anyhow::Result<Node> {
     let ports = &opened.ports;
-    let epoch = ports.ownership.claim_slots().await;
-    let epoch = epoch.context("cannot claim the data")?;
     let rates = Arc::new(match config.rates {
         Switch::On => Rates::on(limits),
         Switch::Off => Rates::off(),
@@ -86,23 +86,41 @@ async fn start(config: &Config, opened: &Opened, limits: &Arc<Limits>) -> anyhow
         members: Arc::clone(&ports.members),
         marks: Arc::clone(&ports.marks),
         names: Arc::clone(&ports.names),
-        ownership: Arc::clone(&ports.ownership),
+        tenancy: tenancy(opened).await?,
         accounts: book(opened, &rates, limits),
         rates,
         secret: opened.secret.clone(),
-        epoch,
         shards: std::thread::available_parallelism().map_or(1, usize::from),
         limits: Arc::clone(limits),
     })
     .await
-    .context("cannot start the actors")?;
-    let recovered = node.recover().await;
-    let recovered = recovered.context("cannot activate what was in the middle of something")?;
-    tracing::info!(epoch, recovered, "data claimed");
+    .context("cannot start")?;
     Ok(node)
 }
 
-fn health(opened: &Opened, stopped: &watch::Receiver<bool>, metrics: Metrics) -> Health {
+/// Claims everything at once where this process has the store to itself.
+async fn tenancy(opened: &Opened) -> anyhow::Result<Tenancy> {
+    let ports = &opened.ports;
+    let Some(sole) = &ports.sole else {
+        return Ok(Tenancy::Leased {
+            leases: Arc::clone(&ports.leases),
+            node: opened.node.clone(),
+            folder_locked: true,
+            terms: Terms::default(),
+        });
+    };
+    let epoch = sole.claim_slots().await;
+    let epoch = epoch.context("cannot claim the data")?;
+    Ok(Tenancy::Sole(Arc::clone(sole) as Arc<dyn Ownership>, epoch))
+}
+
+fn health(
+    opened: &Opened,
+    node: &Arc<Node>,
+    stopped: &watch::Receiver<bool>,
+    metrics: Metrics,
+) -> Health {
+    let node = Arc::clone(node);
     let readiness = Arc::clone(&opened.ports.readiness);
     let stopped = stopped.clone();
     Health {
@@ -110,7 +128,8 @@ fn health(opened: &Opened, stopped: &watch::Receiver<bool>, metrics: Metrics) ->
             if *stopped.borrow() {
                 return Err("shutting down".to_owned());
             }
-            readiness.ready()
+            readiness.ready()?;
+            node.ready()
         }),
         metrics: Arc::new(move || metrics.render()),
     }

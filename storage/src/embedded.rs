@@ -44,7 +44,7 @@ impl Embedded {
 
     /// Its ports.
     pub fn ports(&self) -> Ports {
-        Ports::new(&self.tables)
+        Ports::sole(&self.tables)
     }
 
     /// The value kept under `name`; `fresh` if there is none yet. For secrets

@@ -91,6 +91,7 @@ impl Log for Tables {
 
     fn put_live(
         &self,
+        _epoch: u64,
         slot: u16,
         conversation: ConversationId,
         at: Timestamp,
@@ -103,7 +104,12 @@ impl Log for Tables {
         })
     }
 
-    fn drop_live(&self, slot: u16, conversation: ConversationId) -> PortFuture<'_, ()> {
+    fn drop_live(
+        &self,
+        _epoch: u64,
+        slot: u16,
+        conversation: ConversationId,
+    ) -> PortFuture<'_, ()> {
         Box::pin(async move {
             let key = live_key(slot, conversation);
             self.cells.write(vec![Write::Remove { key }]).await
@@ -157,10 +163,10 @@ impl Log for Tables {
         })
     }
 
-    fn put_epoch(&self, row: EpochRow) -> PortFuture<'_, ()> {
+    fn put_epoch(&self, epoch: u64, row: EpochRow) -> PortFuture<'_, ()> {
         Box::pin(async move {
             let parts: [&[u8]; 2] = [row.conversation.as_bytes(), &row.epoch.to_be_bytes()];
-            let stamp = Stamp::new(row.epoch, u64::from(row.first_seq.is_some()));
+            let stamp = Stamp::new(epoch, u64::from(row.first_seq.is_some()));
             let value = row.first_seq.unwrap_or(0).to_be_bytes();
             let write = put(
                 key(Table::Epochs, &parts),

@@ -27,7 +27,7 @@ impl Memory {
 
     /// Its ports.
     pub fn ports(&self) -> Ports {
-        Ports::new(&self.tables)
+        Ports::sole(&self.tables)
     }
 
     /// See [`crate::Embedded::value_or_put`].

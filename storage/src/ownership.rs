@@ -1,17 +1,17 @@
-//! Slots of a cluster of one: one owner of everything, its epoch the number
-//! of its claim.
+//! Slots of a process that has the store to itself: one owner of everything,
+//! its epoch the number of its claim.
 
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use fanfare_engine::port::{Ownership, PortFuture};
+use fanfare_engine::port::{Ownership, PortFuture, SoleOwner};
 
 use crate::cells::Change;
 use crate::cells::cell::take_number;
 use crate::cells::key::{Table, key};
 use crate::tables::Tables;
 
-impl Ownership for Tables {
+impl SoleOwner for Tables {
     fn claim_slots(&self) -> PortFuture<'_, u64> {
         Box::pin(async move {
             let decide = |stored: Option<&Bytes>| {
@@ -31,9 +31,19 @@ impl Ownership for Tables {
             Ok(epoch)
         })
     }
+}
 
-    fn holds(&self, _slot: u16, epoch: u64) -> bool {
+impl Ownership for Tables {
+    fn serves(&self, _slot: u16) -> Option<u64> {
         // Zero stands for "never claimed", and is nobody's epoch.
-        epoch != 0 && self.epoch.load(Ordering::Acquire) == epoch
+        Some(self.epoch.load(Ordering::Acquire)).filter(|epoch| *epoch != 0)
+    }
+
+    fn keeps(&self, slot: u16, epoch: u64) -> bool {
+        self.serves(slot) == Some(epoch)
+    }
+
+    fn holds(&self, slot: u16, epoch: u64) -> bool {
+        self.keeps(slot, epoch)
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fanfare_engine::port::{
-    Accounts, Log, MarksPort, Members, Names, Ownership, Readiness, Tokens,
+    Accounts, Leases, Log, MarksPort, Members, Names, Readiness, SoleOwner, Tokens,
 };
 
 /// All ports of one store. Give each actor those it uses, not all of them.
@@ -21,27 +21,42 @@ pub struct Ports {
     pub names: Arc<dyn Names>,
     /// Log-ins.
     pub tokens: Arc<dyn Tokens>,
-    /// Slots and epochs.
-    pub ownership: Arc<dyn Ownership>,
+    /// Who owns which slots, where several may.
+    pub leases: Arc<dyn Leases>,
+    /// Claims everything at once, where one process has the store to itself.
+    pub sole: Option<Arc<dyn SoleOwner>>,
     /// Whether it takes writes.
     pub readiness: Arc<dyn Readiness>,
 }
 
 impl Ports {
-    /// The ports of a store that is all of them.
-    pub(crate) fn new<S>(tables: &Arc<S>) -> Self
+    /// The ports of a store that one process has to itself.
+    pub(crate) fn sole<S>(store: &Arc<S>) -> Self
     where
-        S: Log + Members + MarksPort + Accounts + Names + Tokens + Ownership + Readiness + 'static,
+        S: Log + Members + MarksPort + Accounts + Names + Tokens + Leases + Readiness,
+        S: SoleOwner + 'static,
     {
         Self {
-            log: tables.clone(),
-            members: tables.clone(),
-            marks: tables.clone(),
-            accounts: tables.clone(),
-            names: tables.clone(),
-            tokens: tables.clone(),
-            ownership: tables.clone(),
-            readiness: tables.clone(),
+            sole: Some(store.clone()),
+            ..Self::shared(store)
+        }
+    }
+
+    /// The ports of a store that several may share.
+    pub(crate) fn shared<S>(store: &Arc<S>) -> Self
+    where
+        S: Log + Members + MarksPort + Accounts + Names + Tokens + Leases + Readiness + 'static,
+    {
+        Self {
+            log: store.clone(),
+            members: store.clone(),
+            marks: store.clone(),
+            accounts: store.clone(),
+            names: store.clone(),
+            tokens: store.clone(),
+            leases: store.clone(),
+            sole: None,
+            readiness: store.clone(),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use fanfare_engine::port::StoreError;
 use fanfare_engine::row::HeadRow;
+use fanfare_engine::stamp::slot_of;
 use fanfare_protocol::ConversationId;
 
 use super::Directory;
@@ -14,6 +15,7 @@ impl Directory {
     /// # Errors
     /// When the store does not answer.
     pub async fn head(&self, conversation: ConversationId) -> Result<Option<HeadRow>, StoreError> {
+        self.check_served(conversation)?;
         if let Some(head) = self.known_head(conversation) {
             return Ok(Some(head));
         }
@@ -36,7 +38,9 @@ impl Directory {
         &self,
         conversations: &[ConversationId],
     ) -> Result<Vec<Result<Option<HeadRow>, StoreError>>, StoreError> {
-        let known = conversations.iter().map(|id| self.known_head(*id));
+        let served = |id| self.check_served(id).is_ok();
+        let known = |id: &ConversationId| self.known_head(*id).filter(|_| served(*id));
+        let known = conversations.iter().map(known);
         let known: Vec<Option<HeadRow>> = known.collect();
         let asked = conversations.iter().zip(&known);
         let unknown = asked.filter_map(|(id, head)| head.is_none().then_some(*id));
@@ -50,12 +54,23 @@ impl Directory {
         for (id, head) in conversations.iter().zip(known) {
             let head = head.or_else(|| read.next().flatten().filter(HeadRow::is_clean));
             heads.push(match head {
-                Some(head) => Ok(Some(head)),
+                Some(head) => self.check_served(*id).map(|()| Some(head)),
                 // Rare: in the middle of something, or no such log.
                 None => self.head(*id).await,
             });
         }
         Ok(heads)
+    }
+
+    /// # Errors
+    /// When this node does not serve the conversation, or not yet: what a head
+    /// row says may be behind the log.
+    fn check_served(&self, conversation: ConversationId) -> Result<(), StoreError> {
+        if self.is_recovered(slot_of(conversation)) {
+            return Ok(());
+        }
+        let why = "this node serves no such conversation at present";
+        Err(StoreError::Unavailable(why.into()))
     }
 
     /// Starts the room and waits until it has loaded.
@@ -86,9 +101,13 @@ impl Directory {
             .map_err(|_| stalled())?
     }
 
-    /// A clean head that was read for a follower.
-    pub(super) fn remember(&self, head: HeadRow) {
+    /// A clean head that was read for a follower while the slot was ours under
+    /// `epoch`.
+    pub(super) fn remember(&self, epoch: u64, head: HeadRow) {
         let mut owned = self.part(head.conversation).owned.lock();
+        if !self.keeps(head.conversation, epoch) {
+            return;
+        }
         if let Some(row) = owned.get_mut(&head.conversation) {
             row.head.get_or_insert(head);
         }

@@ -1,7 +1,9 @@
-//! Loads a conversation, in the six steps of an activation (ARCHITECTURE
-//! §7): note the epoch, read head and tail and adopt the dense prefix, write
-//! the newest rows again, repeat their effects, note where the epoch begins,
-//! serve.
+//! Loads a conversation: carries out the six steps of an activation, whose
+//! order stands in [`fanfare_engine::room::steps`].
+//!
+//! What was judged is written to its end also when the room that asked is
+//! gone: the conversation is held at the appender until then, so no other
+//! activation begins, which might judge differently.
 
 use std::sync::Arc;
 
@@ -9,58 +11,183 @@ use fanfare_engine::effect::Effects;
 use fanfare_engine::member::MemberRow;
 use fanfare_engine::port::{Order, RowRange, StoreError};
 use fanfare_engine::room::RoomState;
-use fanfare_engine::room::activation::{Adopted, Found, adopt};
-use fanfare_engine::row::{EpochRow, LogRow};
+use fanfare_engine::room::activation::{AdoptError, Adopted};
+use fanfare_engine::room::steps::{Activation, Did, Step};
+use fanfare_engine::row::{EpochRow, LogRow, bucket_of};
 use fanfare_protocol::conversation::Kind;
 use fanfare_protocol::limits::{IDEMPOTENT_MS, SCAN_ROWS};
 use fanfare_protocol::{ConversationId, Limits, UserId};
+use tokio::sync::oneshot;
 
 use super::actor::{RoomPorts, supply};
 use crate::clock;
 
+/// Why a conversation could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LoadError {
+    /// The store does not answer, or what it holds is damaged.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The log is not ours to serve under this epoch.
+    #[error(transparent)]
+    Adopt(#[from] AdoptError),
+    /// The slot was given up meanwhile.
+    #[error("the slot was given up")]
+    GivenUp,
+}
+
 /// Loads a conversation under `epoch`, ready to serve.
 ///
 /// # Errors
-/// When the store does not answer, or the log is another owner's.
+/// See [`LoadError`].
 pub(super) async fn activate(
     ports: &RoomPorts,
     conversation: ConversationId,
     epoch: u64,
     limits: &Limits,
-) -> Result<RoomState, StoreError> {
-    ports.appender.settled(conversation).await;
-    let log = &ports.log;
-    let epochs = log.epochs(conversation).await?;
-    if !epochs.iter().any(|known| known.epoch == epoch) {
-        log.put_epoch(EpochRow {
-            conversation,
-            epoch,
-            first_seq: None,
-        })
-        .await?;
+) -> Result<RoomState, LoadError> {
+    let held = ports.appender.begin(conversation).await;
+    let mut loading = Loading {
+        ports: ports.clone(),
+        conversation,
+        epoch,
+        steps: Activation::new(conversation, epoch),
+        state: None,
+    };
+    while loading.steps.adopted().is_none() {
+        loading.read(limits).await?;
     }
-    let head = log.head(conversation).await?;
-    let tail = read_tail(ports, conversation, limits).await?;
-    let adopted = adopt(Found { head, tail, epochs }, epoch)
-        .map_err(|error| StoreError::Damaged(error.to_string()))?;
-    if adopted.rewrite {
-        write_again(ports, epoch, &adopted).await?;
+    let (loaded, state) = oneshot::channel();
+    tokio::spawn(async move {
+        let finished = loading.finish().await;
+        drop(held);
+        // Who asked may have lost patience: the next one finds it done.
+        let _ = loaded.send(finished);
+    });
+    state.await.unwrap_or(Err(LoadError::GivenUp))
+}
+
+struct Loading {
+    ports: RoomPorts,
+    conversation: ConversationId,
+    epoch: u64,
+    steps: Activation,
+    state: Option<RoomState>,
+}
+
+impl Loading {
+    /// Does a step before the log is judged.
+    async fn read(&mut self, limits: &Limits) -> Result<(), LoadError> {
+        let (ports, conversation) = (&self.ports, self.conversation);
+        let did = match self.steps.step() {
+            Step::ReadEpochs => Did::Epochs(ports.log.epochs(conversation).await?),
+            Step::ReadLog => Did::Log {
+                head: ports.log.head(conversation).await?,
+                tail: read_tail(ports, conversation, limits).await?,
+            },
+            Step::PutEpoch(row) => self.put_epoch(row).await?,
+            Step::WriteAgain(_) | Step::RepeatEffects(_) | Step::Serve => return Ok(()),
+        };
+        Ok(self.steps.did(did)?)
     }
-    let mut state = load(ports, conversation, &adopted).await?;
-    if adopted.rewrite {
-        repeat_effects(ports, epoch, &adopted, &mut state).await?;
-        metrics::counter!("fanfare_activations_repaired_total").increment(1);
+
+    /// Does what is left once the log is judged; gives up only with the slot,
+    /// or for what no repetition mends.
+    async fn finish(mut self) -> Result<RoomState, LoadError> {
+        loop {
+            let did = match self.steps.step() {
+                Step::PutEpoch(row) => self.put_epoch(row).await?,
+                Step::WriteAgain(rows) => self.write_again(&rows).await?,
+                Step::RepeatEffects(rows) => {
+                    metrics::counter!("fanfare_activations_repaired_total").increment(1);
+                    let (state, effects) = self.surely(|| self.effects_of(&rows)).await?;
+                    for effects in effects {
+                        self.apply(Arc::new(effects)).await?;
+                    }
+                    self.state = Some(state);
+                    Did::Written
+                }
+                Step::ReadEpochs | Step::ReadLog | Step::Serve => {
+                    return match self.state.take() {
+                        Some(state) => Ok(state),
+                        None => self.surely(|| self.load()).await,
+                    };
+                }
+            };
+            self.steps.did(did)?;
+        }
     }
-    if !adopted.epoch_known {
-        let first_seq = Some(adopted.first_seq);
-        log.put_epoch(EpochRow {
-            conversation,
-            epoch,
-            first_seq,
-        })
-        .await?;
+
+    async fn put_epoch(&self, row: EpochRow) -> Result<Did, LoadError> {
+        let log = &self.ports.log;
+        self.durably(|| log.put_epoch(self.epoch, row)).await
     }
-    Ok(state)
+
+    /// Step 3: the newest rows as they were read, epoch column unchanged,
+    /// under the own timestamp, one bucket at a time.
+    async fn write_again(&self, rows: &[LogRow]) -> Result<Did, LoadError> {
+        let log = &self.ports.log;
+        for part in rows.chunk_by(|one, next| bucket_of(one.seq) == bucket_of(next.seq)) {
+            let part: Arc<[LogRow]> = part.iter().cloned().collect();
+            self.durably(|| log.append(self.epoch, Arc::clone(&part)))
+                .await?;
+        }
+        Ok(Did::Written)
+    }
+
+    /// Step 4: what an owner that died may not have got to, and the state that
+    /// it leads to.
+    async fn effects_of(&self, rows: &[LogRow]) -> Result<(RoomState, Vec<Effects>), StoreError> {
+        let mut state = self.load().await?;
+        let mut list = Vec::new();
+        for row in rows {
+            let entry = row.entry()?;
+            let needs = state.needs_of(&entry);
+            if !needs.is_empty() {
+                supply(&self.ports, &mut state, &needs).await?;
+            }
+            list.extend(state.effects_of(row, &entry)?);
+        }
+        let parts = list.chunks(SCAN_ROWS).map(|part| Effects {
+            conversation: self.conversation,
+            epoch: self.epoch,
+            list: part.to_vec(),
+        });
+        let parts = parts.collect();
+        Ok((state, parts))
+    }
+
+    async fn apply(&self, effects: Arc<Effects>) -> Result<Did, LoadError> {
+        let log = &self.ports.log;
+        self.durably(|| log.apply(Arc::clone(&effects))).await
+    }
+
+    async fn durably<F>(&self, write: impl Fn() -> F) -> Result<Did, LoadError>
+    where
+        F: Future<Output = Result<(), StoreError>>,
+    {
+        let appender = &self.ports.appender;
+        let written = appender.until_durable(self.conversation, self.epoch, write);
+        written
+            .await
+            .map(|()| Did::Written)
+            .ok_or(LoadError::GivenUp)
+    }
+
+    async fn surely<T, F>(&self, read: impl Fn() -> F) -> Result<T, LoadError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let appender = &self.ports.appender;
+        let read = appender.until_read(self.conversation, self.epoch, read);
+        Ok(read.await.ok_or(LoadError::GivenUp)??)
+    }
+
+    async fn load(&self) -> Result<RoomState, StoreError> {
+        let nothing = StoreError::Damaged("a log that was not read is served".to_owned());
+        let adopted = self.steps.adopted().ok_or(nothing)?;
+        load(&self.ports, self.conversation, adopted).await
+    }
 }
 
 /// The newest rows, ascending: 256 at least, and what idempotency promises
@@ -94,25 +221,6 @@ async fn read_tail(
     }
     rows.reverse();
     Ok(rows)
-}
-
-/// Step 3: the newest rows as they were read, epoch column unchanged, under
-/// the own timestamp, one bucket at a time.
-async fn write_again(ports: &RoomPorts, epoch: u64, adopted: &Adopted) -> Result<(), StoreError> {
-    for part in adopted
-        .again()
-        .chunk_by(|one, next| bucket(one) == bucket(next))
-    {
-        ports
-            .log
-            .append(epoch, part.iter().cloned().collect())
-            .await?;
-    }
-    Ok(())
-}
-
-fn bucket(row: &LogRow) -> u64 {
-    fanfare_engine::row::bucket_of(row.seq)
 }
 
 async fn load(
@@ -155,32 +263,4 @@ async fn all_members(
             return Ok(members);
         }
     }
-}
-
-/// Step 4: what an owner that died may not have got to.
-async fn repeat_effects(
-    ports: &RoomPorts,
-    epoch: u64,
-    adopted: &Adopted,
-    state: &mut RoomState,
-) -> Result<(), StoreError> {
-    let conversation = state.conversation;
-    let mut list = Vec::new();
-    for row in adopted.again() {
-        let entry = row.entry()?;
-        let needs = state.needs_of(&entry);
-        if !needs.is_empty() {
-            supply(ports, state, &needs).await?;
-        }
-        list.extend(state.effects_of(row, &entry)?);
-    }
-    for part in list.chunks(SCAN_ROWS) {
-        let effects = Effects {
-            conversation,
-            epoch,
-            list: part.to_vec(),
-        };
-        ports.log.apply(Arc::new(effects)).await?;
-    }
-    Ok(())
 }

@@ -10,14 +10,14 @@ use std::time::Duration;
 use fanfare_engine::member::MemberRow;
 use fanfare_engine::port::{Log, Members, Order, RowRange, StoreError};
 use fanfare_engine::room as machine;
-use fanfare_engine::room::{Input, Needs, Outcome, Output, RoomState, Submission};
+use fanfare_engine::room::{AdoptError, Input, Needs, Outcome, Output, RoomState, Submission};
 use fanfare_engine::row::LogRow;
 use fanfare_protocol::limits::LIVE_NOTE_MS;
 use fanfare_protocol::{ConversationId, Limits, UserId};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::AbortHandle;
 
-use super::activate::activate;
+use super::activate::{LoadError, activate};
 use crate::appender::Appender;
 use crate::clock;
 use crate::directory::Directory;
@@ -60,6 +60,9 @@ pub enum RoomMessage {
     Tick,
     /// Fall asleep as soon as there is nothing to do.
     Sleep,
+    /// The slot was given up: end at once. Who waits for an answer hears that
+    /// the outcome is unknown.
+    GivenUp,
     /// Panics, to test that it harms nobody else.
     #[cfg(test)]
     Panic,
@@ -145,6 +148,7 @@ impl Actor for Room {
                 state.tired = true;
                 state.rest(&myself);
             }
+            RoomMessage::GivenUp => myself.stop(Some("the slot was given up".to_owned())),
             #[cfg(test)]
             RoomMessage::Panic => panic!("a room dies, as a test asked"),
         }
@@ -184,8 +188,9 @@ impl State {
         }
         let outputs = self.machine.handle(input, clock::now());
         if loaded {
+            let head = self.machine.head();
             self.directory
-                .loaded(self.machine.head(), self.machine.published());
+                .loaded(self.epoch, head, self.machine.published());
         }
         for output in outputs {
             self.carry_out(myself, output);
@@ -257,6 +262,7 @@ impl State {
         let limits = Arc::clone(&self.limits);
         let patience = self.patience();
         let mut owed = Owed::new(myself, Input::Loaded(None));
+        let directory = self.directory.clone();
         tokio::spawn(async move {
             if delay_ms > 0 {
                 tokio::time::sleep(Duration::from_millis(delay_ms)).await;
@@ -264,7 +270,12 @@ impl State {
             let loading = activate(&ports, conversation, epoch, &limits);
             match in_time(patience, loading).await {
                 Ok(state) => owed.becomes(Input::Loaded(Some(Box::new(state)))),
-                Err(error) => tracing::warn!(%conversation, %error, "room could not load"),
+                Err(error) => {
+                    tracing::warn!(%conversation, %error, "room could not load");
+                    if let LoadError::Adopt(AdoptError::EpochAbove(above)) = error {
+                        directory.epoch_above(conversation, above);
+                    }
+                }
             }
         });
     }
@@ -381,10 +392,10 @@ impl Drop for Owed {
     }
 }
 
-async fn in_time<T>(
+async fn in_time<T, E: From<StoreError>>(
     patience: Duration,
-    reading: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, StoreError> {
+    reading: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
     let late = |_| StoreError::Unavailable("the store does not answer in time".to_owned());
     tokio::time::timeout(patience, reading)
         .await

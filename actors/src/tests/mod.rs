@@ -3,6 +3,7 @@
 
 mod faults;
 mod hellos;
+mod leases;
 mod overtaken;
 mod places;
 mod rest;

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fanfare_engine::account::{Account, Family};
+use fanfare_engine::lease::{NodeName, Terms};
 use fanfare_engine::secret::{DataSecret, Fingerprint};
 use fanfare_protocol::frame::ClientFrame;
 use fanfare_protocol::user::User;
 use fanfare_protocol::{ConversationId, Limits, SessionId, Timestamp, UserId};
-use fanfare_storage::Memory;
 use fanfare_storage::dying::{Switch, wrap};
+use fanfare_storage::{Memory, Ports};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
@@ -20,7 +21,7 @@ use crate::account::{AccountBook, Clock, Identity, Parts, TokenKey, new_id};
 use crate::clock;
 use crate::fanout::{Format, Wire};
 use crate::gateway::Connection;
-use crate::node::{Node, NodeParts};
+use crate::node::{Node, NodeParts, Tenancy};
 use crate::rates::Rates;
 
 /// How long a test waits for something that must happen.
@@ -39,7 +40,7 @@ pub async fn until(mut is_so: impl FnMut() -> bool) {
 }
 
 pub struct World {
-    pub store: Memory,
+    pub store: Arc<Memory>,
     pub switch: Arc<Switch>,
     pub node: Node,
     pub limits: Arc<Limits>,
@@ -55,11 +56,50 @@ impl World {
     }
 
     pub async fn with(limits: Limits) -> Self {
-        Self::over(Memory::new(), Arc::new(limits)).await
+        Self::over(Arc::new(Memory::new()), Arc::new(limits)).await
     }
 
-    async fn over(store: Memory, limits: Arc<Limits>) -> Self {
+    async fn over(store: Arc<Memory>, limits: Arc<Limits>) -> Self {
         let (ports, switch) = wrap(store.ports());
+        let sole = ports.sole.clone().unwrap();
+        let epoch = sole.claim_slots().await.unwrap();
+        let tenancy = Tenancy::Sole(sole, epoch);
+        Self::of(store, ports, switch, tenancy, limits).await
+    }
+
+    /// One of several nodes over a store, which it reaches through a switch of
+    /// its own. Leases hold for a second.
+    pub async fn leased(store: Arc<Memory>, name: &str, folder_locked: bool) -> Self {
+        let (ports, switch) = wrap(store.ports());
+        let terms = Terms {
+            lease_ms: 1000,
+            renew_ms: 200,
+            margin_ms: 200,
+            gap_ms: 400,
+            poll_ms: 50,
+            retry_ms: 20,
+            ..Terms::default()
+        };
+        let tenancy = Tenancy::Leased {
+            leases: Arc::clone(&ports.leases),
+            node: NodeName::new(name).unwrap(),
+            folder_locked,
+            terms,
+        };
+        let limits = Arc::new(Limits {
+            room_idle_ms: 60_000,
+            ..Limits::default()
+        });
+        Self::of(store, ports, switch, tenancy, limits).await
+    }
+
+    async fn of(
+        store: Arc<Memory>,
+        ports: Ports,
+        switch: Arc<Switch>,
+        tenancy: Tenancy,
+        limits: Arc<Limits>,
+    ) -> Self {
         let rates = Arc::new(Rates::off());
         let secret = DataSecret::new([7; 32]);
         let accounts = Arc::new(AccountBook::new(Parts {
@@ -72,17 +112,15 @@ impl World {
             clock: Clock::wall(),
             limits: Arc::clone(&limits),
         }));
-        let epoch = ports.ownership.claim_slots().await.unwrap();
         let node = Node::start(NodeParts {
             log: Arc::clone(&ports.log),
             members: Arc::clone(&ports.members),
             marks: Arc::clone(&ports.marks),
             names: Arc::clone(&ports.names),
-            ownership: Arc::clone(&ports.ownership),
+            tenancy,
             accounts,
             rates,
             secret,
-            epoch,
             shards: 2,
             limits: Arc::clone(&limits),
         })
@@ -101,9 +139,7 @@ impl World {
         self.switch.die();
         let (store, limits) = (self.store, self.limits);
         drop(self.node);
-        let world = Self::over(store, limits).await;
-        world.node.recover().await.unwrap();
-        world
+        Self::over(store, limits).await
     }
 
     /// Somebody with an account, not connected.

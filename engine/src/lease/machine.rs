@@ -80,7 +80,7 @@ pub enum Effect {
         expected: Option<LeaseRow>,
         next: LeaseRow,
     },
-    /// Serial reads of all slot rows.
+    /// A read of all slot rows. It may be behind: only swaps tell for sure.
     ReadSlots { ask: Ask },
     /// Serial read of a slot row.
     ReadSlot { ask: Ask, slot: u16 },

@@ -17,4 +17,4 @@ mod slots;
 mod tests;
 
 pub use machine::{Answer, Ask, Effect, Input, Lease};
-pub use row::{LeaseRow, Moment, NodeName, Owner, SlotRow, Terms};
+pub use row::{LeaseRow, Moment, NoNodeName, NodeName, Owner, SlotRow, Terms};

@@ -5,10 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use fanfare_protocol::limits;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// A node's name, unique in its cluster; it stays with the data folder.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct NodeName(Arc<str>);
 
 impl NodeName {
@@ -24,6 +26,25 @@ impl NodeName {
     }
 }
 
+/// Why a text is no node's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a node's name has 1 to {} bytes", limits::NODE_NAME_BYTES_MAX)]
+pub struct NoNodeName;
+
+impl TryFrom<String> for NodeName {
+    type Error = NoNodeName;
+
+    fn try_from(name: String) -> Result<Self, NoNodeName> {
+        Self::new(&name).ok_or(NoNodeName)
+    }
+}
+
+impl From<NodeName> for String {
+    fn from(name: NodeName) -> Self {
+        name.as_str().to_owned()
+    }
+}
+
 impl fmt::Debug for NodeName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
@@ -31,7 +52,7 @@ impl fmt::Debug for NodeName {
 }
 
 /// A node's lease: one partition `leases(node)`, never deleted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LeaseRow {
     /// Which life of the node; random.
     pub incarnation: Uuid,
@@ -42,7 +63,7 @@ pub struct LeaseRow {
 }
 
 /// Who a slot belongs to.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Owner {
     /// Node.
     pub node: NodeName,
@@ -51,7 +72,7 @@ pub struct Owner {
 }
 
 /// A slot: one partition `slots(slot)`, never deleted.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SlotRow {
     /// `None`: given back.
     pub owner: Option<Owner>,

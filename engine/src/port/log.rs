@@ -68,17 +68,20 @@ pub trait Log: Send + Sync {
     /// Writes the head row under `(epoch of the writer, seq)`.
     fn put_head(&self, epoch: u64, head: HeadRow) -> PortFuture<'_, ()>;
 
-    /// Notes that a conversation is in the middle of something, before its
-    /// first append after waking and once an hour.
+    /// Notes under the epoch of the writer that a conversation is in the
+    /// middle of something, before its first append after waking and once an
+    /// hour.
     fn put_live(
         &self,
+        epoch: u64,
         slot: u16,
         conversation: ConversationId,
         at: Timestamp,
     ) -> PortFuture<'_, ()>;
 
-    /// Takes the note back, after a clean head is durable.
-    fn drop_live(&self, slot: u16, conversation: ConversationId) -> PortFuture<'_, ()>;
+    /// Takes the note back, after a clean head is durable. What another
+    /// owner noted under a later epoch stays.
+    fn drop_live(&self, epoch: u64, slot: u16, conversation: ConversationId) -> PortFuture<'_, ()>;
 
     /// Conversations of a slot that were in the middle of something, behind
     /// `after`, at most `limit`.
@@ -92,7 +95,9 @@ pub trait Log: Send + Sync {
     /// All epochs of a log, oldest first.
     fn epochs(&self, conversation: ConversationId) -> PortFuture<'_, Vec<EpochRow>>;
 
-    /// Writes an epoch row under `(row.epoch, 0)` for `first_seq: None`,
-    /// `(row.epoch, 1)` otherwise.
-    fn put_epoch(&self, row: EpochRow) -> PortFuture<'_, ()>;
+    /// Writes an epoch row under `(epoch of the writer, 0)` for `first_seq:
+    /// None`, `(epoch of the writer, 1)` otherwise. Who takes a log over
+    /// writes the rows of older epochs again, so that what is still on its
+    /// way to them comes too late.
+    fn put_epoch(&self, epoch: u64, row: EpochRow) -> PortFuture<'_, ()>;
 }

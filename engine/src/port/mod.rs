@@ -2,6 +2,7 @@
 //! actors are handed those they use.
 
 mod accounts;
+mod leases;
 mod log;
 mod marks;
 mod members;
@@ -13,11 +14,12 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use accounts::Accounts;
+pub use leases::{Leases, Swap};
 pub use log::{Log, Order, RowRange};
 pub use marks::{Mark, MarkWrite, MarksPort, Standing};
 pub use members::Members;
 pub use names::{Claim, ClaimOutcome, ClaimRow, Names, Scope};
-pub use ownership::{Ownership, Readiness};
+pub use ownership::{Ownership, Readiness, SoleOwner};
 pub use tokens::Tokens;
 
 /// What a port's method returns.

@@ -16,16 +16,23 @@ pub const LEASE_GAP_MS: u64 = LEASE_MS / 3;
 pub const LEASE_POLL_MS: u64 = 500;
 /// Pause before a failed request about leases or slots is asked again.
 pub const LEASE_RETRY_MS: u64 = 250;
-/// The clocks are looked at this often, at the latest.
+/// The machine of leases is told the time this often.
 pub const LEASE_TICK_MS: u64 = 100;
 /// What is in flight when a slot is handed off may take this long.
 pub const HAND_OFF_MS: u64 = 2000;
+/// Longest pause before the recovery of a slot is tried again.
+pub const RECOVERY_RETRY_MS_MAX: u64 = 4000;
+/// Slots whose unfinished conversations are activated at once.
+pub const SLOT_RECOVERIES_AT_ONCE: usize = 16;
 /// Slots that one node claims or gives back at once.
 pub const SLOT_SWAPS_AT_ONCE: usize = 32;
 /// Bytes of a node's name.
 pub const NODE_NAME_BYTES_MAX: usize = 64;
 /// One request to a CQL server, its retries by the driver included (ARCHITECTURE §6).
 pub const CQL_REQUEST_MS: u64 = 2000;
+/// One compare-and-set of a lease or slot on a CQL server: three tries fit into
+/// the time between two renewals and the end of the lease.
+pub const CQL_SWAP_MS: u64 = 700;
 /// Notes of rooms that are awake count from here (2020-01-01), so that those of a
 /// process that starts again under one epoch go on above those before.
 pub const LIVE_NOTES_FROM_MS: i64 = 1_577_836_800_000;

@@ -17,17 +17,20 @@ use fanfare_protocol::{ConversationId, Timestamp, UserId};
 
 use super::{Garden, claim, members};
 
+/// The first epoch under which anything is written.
+const FIRST_EPOCH: u64 = 1;
+
 impl Garden {
     /// Conversation `c`: epoch, then each entry and its effects, then the
-    /// epoch's first seq and the head, all under `epoch`.
+    /// epoch's first seq and the head, all under the first epoch there is: a
+    /// log that nobody else knows is nobody's to own.
     pub(super) async fn conversation(
         &self,
         c: u64,
         per_conversation: u64,
         users: &[UserId],
-        epoch: u64,
     ) -> anyhow::Result<ConversationId> {
-        let now = self.clock.now();
+        let (now, epoch) = (self.clock.now(), FIRST_EPOCH);
         let conversation = ConversationId(new_id(now)?);
         let members: Vec<UserId> = members(c, per_conversation, users.len() as u64)
             .filter_map(|index| users.get(index).copied())
@@ -45,7 +48,7 @@ impl Garden {
             epoch,
             first_seq: None,
         };
-        log.put_epoch(owned).await?;
+        log.put_epoch(epoch, owned).await?;
         let mut state = RoomState::new(conversation);
         for (seq, entry) in (1..).zip(&entries) {
             let row = LogRow {
@@ -69,7 +72,7 @@ impl Garden {
             log.apply(Arc::new(effects)).await?;
         }
         owned.first_seq = Some(1);
-        log.put_epoch(owned).await?;
+        log.put_epoch(epoch, owned).await?;
         let head = HeadRow {
             conversation,
             epoch,

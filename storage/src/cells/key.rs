@@ -41,6 +41,10 @@ pub(crate) enum Table {
     Accounts = 34,
     /// (session): log-ins. Compare-and-set.
     Families = 35,
+    /// (node): leases. Compare-and-set.
+    Leases = 36,
+    /// (slot): who owns it. Compare-and-set.
+    Slots = 37,
     /// (name): single values of the store. Compare-and-set.
     Values = 48,
 }

@@ -112,11 +112,12 @@ impl Log for Rows {
 
     fn put_live(
         &self,
+        epoch: u64,
         slot: u16,
         conversation: ConversationId,
         at: Timestamp,
     ) -> PortFuture<'_, ()> {
-        let stamp = self.next_note(Some(at));
+        let stamp = self.next_note(epoch, Some(at));
         let put = Put {
             statement: &self.statements.put_live,
             partition: Vec::new(),
@@ -131,8 +132,8 @@ impl Log for Rows {
         Box::pin(self.write_partition(vec![put]))
     }
 
-    fn drop_live(&self, slot: u16, conversation: ConversationId) -> PortFuture<'_, ()> {
-        let stamp = self.next_note(None);
+    fn drop_live(&self, epoch: u64, slot: u16, conversation: ConversationId) -> PortFuture<'_, ()> {
+        let stamp = self.next_note(epoch, None);
         let put = Put {
             statement: &self.statements.drop_live,
             partition: Vec::new(),
@@ -193,8 +194,8 @@ impl Log for Rows {
         })
     }
 
-    fn put_epoch(&self, row: EpochRow) -> PortFuture<'_, ()> {
-        let stamp = Stamp::new(row.epoch, u64::from(row.first_seq.is_some()));
+    fn put_epoch(&self, epoch: u64, row: EpochRow) -> PortFuture<'_, ()> {
+        let stamp = Stamp::new(epoch, u64::from(row.first_seq.is_some()));
         let put = Put {
             statement: &self.statements.put_epoch,
             partition: Vec::new(),
@@ -329,9 +330,9 @@ impl Rows {
         Ok(page)
     }
 
-    /// The stamp of the next note: above all of this process, and of those
-    /// before it under an older epoch.
-    fn next_note(&self, at: Option<Timestamp>) -> Stamp {
+    /// The stamp of the next note under an epoch: above all of this process,
+    /// and of those before it.
+    fn next_note(&self, epoch: u64, at: Option<Timestamp>) -> Stamp {
         let floor = at.map_or(0, |at| at.0.saturating_sub(LIVE_NOTES_FROM_MS));
         let floor = u64::try_from(floor).unwrap_or(0);
         let mut number = 0;
@@ -342,7 +343,7 @@ impl Rows {
         let _ = self
             .notes
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
-        Stamp::new(self.epoch.load(Ordering::Acquire), number)
+        Stamp::new(epoch, number)
     }
 }
 
@@ -379,7 +380,8 @@ fn end_of_bucket(bucket: u64) -> u64 {
     bucket.saturating_add(1).saturating_mul(BUCKET_ROWS)
 }
 
-fn slot_value(slot: u16) -> Value {
+/// A slot's number.
+pub(crate) fn slot_value(slot: u16) -> Value {
     Value::Small(i16::try_from(slot).unwrap_or(i16::MAX))
 }
 

@@ -35,11 +35,18 @@ pub(crate) struct File {
 }
 
 /// All files of this binary.
-pub(crate) const FILES: &[File] = &[File {
-    number: 1,
-    name: "0001_tables.cql",
-    text: include_str!("migrations/0001_tables.cql"),
-}];
+pub(crate) const FILES: &[File] = &[
+    File {
+        number: 1,
+        name: "0001_tables.cql",
+        text: include_str!("migrations/0001_tables.cql"),
+    },
+    File {
+        number: 2,
+        name: "0002_leases.cql",
+        text: include_str!("migrations/0002_leases.cql"),
+    },
+];
 
 /// Why the schema is not ours.
 #[derive(Debug, thiserror::Error)]

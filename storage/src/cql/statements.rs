@@ -1,6 +1,9 @@
 //! Every statement, prepared once when the store is opened. Positional `?`
 //! only; {data} and {names} are the two keyspaces.
 
+use std::time::Duration;
+
+use fanfare_protocol::limits::CQL_SWAP_MS;
 use scylla::client::session::Session;
 use scylla::frame::types::Consistency;
 use scylla::statement::prepared::PreparedStatement;
@@ -18,6 +21,9 @@ enum Kind {
     Write,
     /// Compare-and-set.
     Cas,
+    /// Compare-and-set of a lease or slot, with less time: several tries
+    /// must fit into the time that a lease holds.
+    Swap,
     /// A read that first finishes what compare-and-set left in the middle.
     Serial,
 }
@@ -89,7 +95,13 @@ statements! {
     set_family: Cas "UPDATE {names}.families SET rev = ?, family = ? WHERE session = ? IF rev = ?";
     single: Serial "SELECT value FROM {names}.single_values WHERE name = ?";
     new_single: Cas "INSERT INTO {names}.single_values (name, value) VALUES (?, ?) IF NOT EXISTS";
-    set_single: Cas "UPDATE {names}.single_values SET value = ? WHERE name = ? IF value = ?";
+    lease: Serial "SELECT incarnation, renewal, fenced FROM {names}.leases WHERE node = ?";
+    new_lease: Swap "INSERT INTO {names}.leases (node, incarnation, renewal, fenced) VALUES (?, ?, ?, ?) IF NOT EXISTS";
+    set_lease: Swap "UPDATE {names}.leases SET incarnation = ?, renewal = ?, fenced = ? WHERE node = ? IF incarnation = ? AND renewal = ? AND fenced = ?";
+    slots: Read "SELECT slot, owner, incarnation, epoch FROM {names}.slots";
+    slot: Serial "SELECT owner, incarnation, epoch FROM {names}.slots WHERE slot = ?";
+    new_slot: Swap "INSERT INTO {names}.slots (slot, owner, incarnation, epoch) VALUES (?, ?, ?, ?) IF NOT EXISTS";
+    set_slot: Swap "UPDATE {names}.slots SET owner = ?, incarnation = ?, epoch = ? WHERE slot = ? IF owner = ? AND incarnation = ? AND epoch = ?";
 }
 
 async fn prepare(
@@ -105,16 +117,21 @@ async fn prepare(
     })?;
     let profile = match kind {
         Kind::Read | Kind::Serial => &profiles.reads,
-        Kind::Write | Kind::Cas => &profiles.writes,
+        Kind::Write | Kind::Cas | Kind::Swap => &profiles.writes,
     };
     prepared.set_execution_profile_handle(Some(profile.clone()));
     // A compare-and-set that is sent twice may answer for its first time.
-    prepared.set_is_idempotent(kind != Kind::Cas);
+    let conditional = matches!(kind, Kind::Cas | Kind::Swap);
+    prepared.set_is_idempotent(!conditional);
+    if kind == Kind::Swap {
+        let patience = Duration::from_millis(CQL_SWAP_MS);
+        prepared.set_request_timeout(Some(patience));
+    }
     if kind == Kind::Serial {
         prepared.set_consistency(Consistency::Serial);
     }
     // The answer of a compare-and-set has more columns when it was refused.
-    prepared.set_use_cached_result_metadata(kind != Kind::Cas);
+    prepared.set_use_cached_result_metadata(!conditional);
     Ok(prepared)
 }
 
@@ -128,12 +145,13 @@ mod tests {
             let names = cql.contains("{names}.");
             assert!(names != cql.contains("{data}."), "one keyspace: {cql}");
             let conditional = cql.contains(" IF ");
-            assert_eq!(conditional, *kind == Kind::Cas, "{cql}");
+            let may = matches!(kind, Kind::Cas | Kind::Swap);
+            assert_eq!(conditional, may, "{cql}");
             match kind {
                 // A plain write carries the timestamp it is given.
                 Kind::Write => assert!(!names && cql.contains("USING TIMESTAMP ?"), "{cql}"),
                 // The timestamp of a conditional write is its ballot.
-                Kind::Cas => assert!(names && !cql.contains("TIMESTAMP"), "{cql}"),
+                Kind::Cas | Kind::Swap => assert!(names && !cql.contains("TIMESTAMP"), "{cql}"),
                 Kind::Serial => assert!(names, "{cql}"),
                 Kind::Read => {}
             }

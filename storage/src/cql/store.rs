@@ -38,8 +38,6 @@ pub(crate) struct Rows {
     pub(crate) profiles: Profiles,
     /// Requests that may still be sent.
     pub(crate) in_flight: Semaphore,
-    /// Epoch of this process, zero before it claimed the slots.
-    pub(crate) epoch: AtomicU64,
     /// Number of the last note that something is live.
     pub(crate) notes: AtomicU64,
     /// Why writes are refused, if they are.
@@ -76,7 +74,6 @@ impl Cql {
             statements,
             profiles,
             in_flight: Semaphore::new(CQL_REQUESTS_MAX),
-            epoch: AtomicU64::new(0),
             notes: AtomicU64::new(0),
             unready: Mutex::new(None),
         });
@@ -87,7 +84,7 @@ impl Cql {
 
     /// Its ports.
     pub fn ports(&self) -> Ports {
-        Ports::new(&self.rows)
+        Ports::shared(&self.rows)
     }
 
     /// See [`crate::Embedded::value_or_put`].

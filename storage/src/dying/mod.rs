@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 pub use switch::Switch;
 
+use fanfare_engine::port::SoleOwner;
+
 use crate::Ports;
 use ports::Wrapped;
 
@@ -47,6 +49,11 @@ pub enum Operation {
     Family,
     PutFamily,
     ClaimSlots,
+    Lease,
+    SwapLease,
+    Slots,
+    Slot,
+    SwapSlot,
 }
 
 impl Operation {
@@ -65,7 +72,9 @@ impl Operation {
             | Self::Settle
             | Self::Release
             | Self::PutFamily
-            | Self::ClaimSlots => true,
+            | Self::ClaimSlots
+            | Self::SwapLease
+            | Self::SwapSlot => true,
             Self::Rows
             | Self::Meta
             | Self::Head
@@ -83,7 +92,10 @@ impl Operation {
             | Self::Account
             | Self::Accounts
             | Self::Claimed
-            | Self::Family => false,
+            | Self::Family
+            | Self::Lease
+            | Self::Slots
+            | Self::Slot => false,
         }
     }
 }
@@ -120,6 +132,7 @@ pub enum Fault {
 /// ```
 pub fn wrap(ports: Ports) -> (Ports, Arc<Switch>) {
     let switch = Arc::new(Switch::new());
+    let is_sole = ports.sole.is_some();
     let wrapped = Arc::new(Wrapped {
         inner: ports,
         switch: Arc::clone(&switch),
@@ -131,7 +144,8 @@ pub fn wrap(ports: Ports) -> (Ports, Arc<Switch>) {
         accounts: wrapped.clone(),
         names: wrapped.clone(),
         tokens: wrapped.clone(),
-        ownership: wrapped.clone(),
+        leases: wrapped.clone(),
+        sole: is_sole.then(|| wrapped.clone() as Arc<dyn SoleOwner>),
         readiness: wrapped,
     };
     (ports, switch)

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use fanfare_engine::account::{Account, Family};
 use fanfare_engine::effect::Effects;
+use fanfare_engine::lease::{LeaseRow, NodeName, SlotRow};
 use fanfare_engine::member::{Marks, MemberRow, Membership};
 use fanfare_engine::meta::ConversationMeta;
 use fanfare_engine::port::{
-    Accounts, Claim, ClaimOutcome, ClaimRow, Log, MarkWrite, MarksPort, Members, Names, Ownership,
-    PortFuture, Readiness, RowRange, Scope, Standing, StoreError, Tokens,
+    Accounts, Claim, ClaimOutcome, ClaimRow, Leases, Log, MarkWrite, MarksPort, Members, Names,
+    Ownership, PortFuture, Readiness, RowRange, Scope, SoleOwner, Standing, StoreError, Swap,
+    Tokens,
 };
 use fanfare_engine::row::{EpochRow, HeadRow, LogRow};
 use fanfare_protocol::{ConversationId, SessionId, Timestamp, UserId};
@@ -118,18 +120,19 @@ impl Log for Wrapped {
 
     fn put_live(
         &self,
+        epoch: u64,
         slot: u16,
         conversation: ConversationId,
         at: Timestamp,
     ) -> PortFuture<'_, ()> {
         self.run(Operation::PutLive, move |_| {
-            self.inner.log.put_live(slot, conversation, at)
+            self.inner.log.put_live(epoch, slot, conversation, at)
         })
     }
 
-    fn drop_live(&self, slot: u16, conversation: ConversationId) -> PortFuture<'_, ()> {
+    fn drop_live(&self, epoch: u64, slot: u16, conversation: ConversationId) -> PortFuture<'_, ()> {
         self.run(Operation::DropLive, move |_| {
-            self.inner.log.drop_live(slot, conversation)
+            self.inner.log.drop_live(epoch, slot, conversation)
         })
     }
 
@@ -150,8 +153,10 @@ impl Log for Wrapped {
         })
     }
 
-    fn put_epoch(&self, row: EpochRow) -> PortFuture<'_, ()> {
-        self.run(Operation::PutEpoch, move |_| self.inner.log.put_epoch(row))
+    fn put_epoch(&self, epoch: u64, row: EpochRow) -> PortFuture<'_, ()> {
+        self.run(Operation::PutEpoch, move |_| {
+            self.inner.log.put_epoch(epoch, row)
+        })
     }
 }
 
@@ -296,15 +301,64 @@ impl Tokens for Wrapped {
     }
 }
 
-impl Ownership for Wrapped {
+impl SoleOwner for Wrapped {
     fn claim_slots(&self) -> PortFuture<'_, u64> {
-        self.run(Operation::ClaimSlots, move |_| {
-            self.inner.ownership.claim_slots()
+        self.run(Operation::ClaimSlots, move |_| match &self.inner.sole {
+            Some(sole) => sole.claim_slots(),
+            None => Box::pin(async { Err(StoreError::Unavailable("several share it".into())) }),
         })
+    }
+}
+
+impl Ownership for Wrapped {
+    fn serves(&self, slot: u16) -> Option<u64> {
+        self.inner.sole.as_ref()?.serves(slot)
+    }
+
+    fn keeps(&self, slot: u16, epoch: u64) -> bool {
+        let sole = self.inner.sole.as_ref();
+        sole.is_some_and(|sole| sole.keeps(slot, epoch))
     }
 
     fn holds(&self, slot: u16, epoch: u64) -> bool {
-        self.inner.ownership.holds(slot, epoch)
+        let sole = self.inner.sole.as_ref();
+        sole.is_some_and(|sole| sole.holds(slot, epoch))
+    }
+}
+
+impl Leases for Wrapped {
+    fn lease(&self, node: NodeName) -> PortFuture<'_, Option<LeaseRow>> {
+        self.run(Operation::Lease, move |_| self.inner.leases.lease(node))
+    }
+
+    fn swap_lease(
+        &self,
+        node: NodeName,
+        expected: Option<LeaseRow>,
+        next: LeaseRow,
+    ) -> PortFuture<'_, Swap<LeaseRow>> {
+        self.run(Operation::SwapLease, move |_| {
+            self.inner.leases.swap_lease(node, expected, next)
+        })
+    }
+
+    fn slots(&self) -> PortFuture<'_, Vec<(u16, SlotRow)>> {
+        self.run(Operation::Slots, move |_| self.inner.leases.slots())
+    }
+
+    fn slot(&self, slot: u16) -> PortFuture<'_, Option<SlotRow>> {
+        self.run(Operation::Slot, move |_| self.inner.leases.slot(slot))
+    }
+
+    fn swap_slot(
+        &self,
+        slot: u16,
+        expected: Option<SlotRow>,
+        next: SlotRow,
+    ) -> PortFuture<'_, Swap<SlotRow>> {
+        self.run(Operation::SwapSlot, move |_| {
+            self.inner.leases.swap_slot(slot, expected, next)
+        })
     }
 }
 

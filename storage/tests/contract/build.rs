@@ -37,6 +37,11 @@ fn id(n: u8) -> [u8; 16] {
     id
 }
 
+/// The number of this case, 1 where it has a store to itself.
+pub fn case_number() -> u8 {
+    CASE.try_with(|case| *case).unwrap_or(1)
+}
+
 /// A name of this case. Not to be asked for in a task of its own.
 pub fn name(name: &str) -> String {
     CASE.try_with(|case| format!("{name} of case {case}"))

@@ -99,7 +99,7 @@ async fn an_operation_hangs_until_released() {
 async fn effects_may_happen_in_part() {
     let (store, ports, switch) = dying_store();
     let room = conversation(7);
-    let live = ports.log.put_live(3, room, Timestamp(1));
+    let live = ports.log.put_live(1, 3, room, Timestamp(1));
     live.await.unwrap();
     ports.log.append(1, rows(room, 1..=2, 1)).await.unwrap();
     let state = |target| Set::State {

@@ -106,9 +106,16 @@ pub async fn epochs_stand_in_order(ports: Ports) {
         row(300, Some(44)),
         row(301, None),
     ] {
-        ports.log.put_epoch(written).await.unwrap();
+        ports.log.put_epoch(written.epoch, written).await.unwrap();
     }
     let expected = [row(2, Some(1)), row(300, Some(44)), row(301, None)];
+    assert_eq!(ports.log.epochs(room).await.unwrap(), expected);
+    // Who takes the log over closes an older epoch; what comes late loses.
+    let closed = row(301, Some(EpochRow::NEVER));
+    ports.log.put_epoch(302, closed).await.unwrap();
+    let late = row(301, Some(45));
+    ports.log.put_epoch(301, late).await.unwrap();
+    let expected = [row(2, Some(1)), row(300, Some(44)), closed];
     assert_eq!(ports.log.epochs(room).await.unwrap(), expected);
     assert!(ports.log.epochs(conversation(8)).await.unwrap().is_empty());
 }
@@ -116,10 +123,10 @@ pub async fn epochs_stand_in_order(ports: Ports) {
 pub async fn live_notes_come_and_go(ports: Ports) {
     let log = &ports.log;
     for (slot, n) in [(3, 1), (3, 2), (3, 3), (4, 4), (259, 5)] {
-        log.put_live(slot, conversation(n), Timestamp(1))
+        log.put_live(1, slot, conversation(n), Timestamp(1))
             .await
             .unwrap();
-        log.put_live(slot, conversation(n), Timestamp(0))
+        log.put_live(1, slot, conversation(n), Timestamp(0))
             .await
             .unwrap();
     }
@@ -129,11 +136,11 @@ pub async fn live_notes_come_and_go(ports: Ports) {
     assert_eq!(log.live(3, Some(two), 9).await.unwrap(), [three]);
     assert!(log.live(3, None, 0).await.unwrap().is_empty());
     assert!(log.live(5, None, 9).await.unwrap().is_empty());
-    log.drop_live(3, two).await.unwrap();
-    log.drop_live(3, two).await.unwrap();
-    log.drop_live(4, three).await.unwrap();
+    log.drop_live(1, 3, two).await.unwrap();
+    log.drop_live(1, 3, two).await.unwrap();
+    log.drop_live(1, 4, three).await.unwrap();
     assert_eq!(log.live(3, None, 9).await.unwrap(), [one, three]);
-    log.put_live(3, two, Timestamp(9)).await.unwrap();
+    log.put_live(1, 3, two, Timestamp(9)).await.unwrap();
     assert_eq!(log.live(3, None, 9).await.unwrap(), [one, two, three]);
 }
 

@@ -17,7 +17,7 @@ async fn it_is_all_there_after_a_restart() {
     for start in 0..3u64 {
         let store = Embedded::open(folder.path(), &Limits::default()).unwrap();
         let ports = store.ports();
-        epochs.push(ports.ownership.claim_slots().await.unwrap());
+        epochs.push(ports.sole.as_ref().unwrap().claim_slots().await.unwrap());
         let stored = all_rows(&*ports.log, room).await;
         assert_eq!(stored.len() as u64, start * 10);
         let seqs = start * 10 + 1..=start * 10 + 10;

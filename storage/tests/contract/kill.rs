@@ -22,7 +22,7 @@ async fn child_that_is_killed() {
         return;
     };
     let store = Embedded::open(folder.as_ref(), &Limits::default()).unwrap();
-    let epoch = store.ports().ownership.claim_slots().await.unwrap();
+    let epoch = store.ports().sole.unwrap().claim_slots().await.unwrap();
     let mut writers = tokio::task::JoinSet::new();
     for n in 0..WRITERS {
         writers.spawn(write_for_ever(store.ports(), n, epoch));
@@ -74,7 +74,7 @@ async fn what_was_acknowledged_survives_kill_9() {
             }
         }
         let store = Embedded::open(folder.path(), &Limits::default()).unwrap();
-        let epoch = store.ports().ownership.claim_slots().await.unwrap();
+        let epoch = store.ports().sole.unwrap().claim_slots().await.unwrap();
         assert_eq!(epoch as usize, 2 * round, "one each, none lost");
         for n in 0..WRITERS {
             let rows = all_rows(&*store.ports().log, conversation(n)).await;

@@ -88,5 +88,7 @@ contract! {
     accounts: an_account_is_changed_by_who_saw_it_last several_come_in_the_order_asked
         many_race_for_one_change;
     tokens: a_family_is_changed_by_who_saw_it_last;
-    ownership: each_claim_is_a_higher_epoch the_store_is_ready;
+    ownership: each_claim_is_a_higher_epoch a_lease_changes_for_who_saw_it_last
+        a_slot_changes_for_who_saw_it_last many_race_for_a_slot_and_one_wins
+        the_store_is_ready;
 }

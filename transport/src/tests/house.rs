@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fanfare_actors::account::{AccountBook, Clock, Parts, TokenKey};
-use fanfare_actors::node::{Node, NodeParts};
+use fanfare_actors::node::{Node, NodeParts, Tenancy};
 use fanfare_actors::rates::Rates;
 use fanfare_engine::secret::DataSecret;
 use fanfare_protocol::Limits;
@@ -57,17 +57,17 @@ impl House {
             clock: Clock::wall(),
             limits: Arc::clone(&limits),
         }));
-        let epoch = ports.ownership.claim_slots().await.unwrap();
+        let sole = ports.sole.clone().unwrap();
+        let epoch = sole.claim_slots().await.unwrap();
         let node = Node::start(NodeParts {
             log: ports.log,
             members: ports.members,
             marks: ports.marks,
             names: ports.names,
-            ownership: ports.ownership,
+            tenancy: Tenancy::Sole(sole, epoch),
             accounts,
             rates,
             secret,
-            epoch,
             shards: 1,
             limits: Arc::clone(&limits),
         });

@@ -9,6 +9,7 @@ use fanfare_engine::room::{Accepted, Done, Resolved, Submission};
 use fanfare_engine::secret::DataSecret;
 use fanfare_protocol::command::{Command, CreateConversation, MoveMark, SendMessage};
 use fanfare_protocol::conversation::Kind;
+use fanfare_protocol::limits::SLOTS;
 use fanfare_protocol::mark::MarkKind;
 use fanfare_protocol::message::Message;
 use fanfare_protocol::{ConversationId, Limits, Refusal, SessionId, UserId};
@@ -128,13 +129,17 @@ impl House {
         let limits = Arc::new(limits);
         let (root, _) = ActorRuntime::spawn(None, Root, ()).await.unwrap();
         let parent = root.get_cell();
+        let sole = ports.sole.clone().unwrap();
+        let epoch = sole.claim_slots().await.unwrap();
         let room_ports = RoomPorts {
             log: Arc::clone(&ports.log),
             members: Arc::clone(&ports.members),
-            appender: Appender::new(Arc::clone(&ports.log), Arc::clone(&ports.ownership)),
+            appender: Appender::new(Arc::clone(&ports.log), sole.clone()),
         };
-        let epoch = ports.ownership.claim_slots().await.unwrap();
-        let directory = Directory::new(epoch, Arc::clone(&limits), room_ports);
+        let directory = Directory::new(sole, Arc::clone(&limits), room_ports);
+        for slot in 0..SLOTS {
+            directory.recover_once(slot, epoch).await.unwrap();
+        }
         let relays = Relays::new();
         let fanout = Fanout::start(1, &limits, Arc::new(relays.clone()));
         let relay_parts = RelayParts {

@@ -1,0 +1,214 @@
+//! Role: keeps this node's lease and slots: tells the machine the time and
+//! what the store answered, and asks the store what the machine wants.
+//! Arguments: [`KeeperArguments`]. Messages: [`KeeperMessage`].
+//! Supervised by the node's root, which starts another one; that one goes on
+//! as a new incarnation, without slots.
+//!
+//! At most one request per lease and [`fanfare_protocol::limits`]
+//! `SLOT_SWAPS_AT_ONCE` slots are under way; each answers within the store's
+//! own time.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fanfare_engine::lease::{Answer, Effect, Input};
+use fanfare_engine::port::{Leases, StoreError, Swap};
+use fanfare_protocol::limits::{LEASE_TICK_MS, SLOTS};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use uuid::Uuid;
+
+use super::Tenure;
+use crate::account::random;
+
+/// What happened to a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SlotChange {
+    /// It is ours under this epoch.
+    Owned {
+        /// Slot.
+        slot: u16,
+        /// Epoch.
+        epoch: u64,
+    },
+    /// Nothing written under this epoch is acknowledged any more.
+    GivenUp {
+        /// Slot.
+        slot: u16,
+        /// Epoch.
+        epoch: u64,
+    },
+}
+
+/// What a keeper starts with.
+#[derive(Clone)]
+pub struct KeeperArguments {
+    /// The rows.
+    pub leases: Arc<dyn Leases>,
+    /// The machine.
+    pub tenure: Arc<Tenure>,
+    /// Hears of slots that come and go; must not block.
+    pub changed: Arc<dyn Fn(SlotChange) + Send + Sync>,
+}
+
+/// What a keeper is told.
+#[derive(Debug)]
+pub enum KeeperMessage {
+    /// Time passed.
+    Tick,
+    /// Something happened.
+    Told(Input),
+}
+
+/// The actor.
+pub struct Keeper;
+
+impl Actor for Keeper {
+    type Msg = KeeperMessage;
+    type State = KeeperArguments;
+    type Arguments = KeeperArguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<KeeperMessage>,
+        state: KeeperArguments,
+    ) -> Result<KeeperArguments, ActorProcessingErr> {
+        let incarnation = Uuid::from_bytes(random()?);
+        state.tell(&myself, Input::Start(incarnation));
+        // All of them, until placement over many nodes comes.
+        let all: BTreeSet<u16> = (0..SLOTS).collect();
+        state.tell(&myself, Input::Assign(all));
+        tick_later(&myself);
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<KeeperMessage>,
+        message: KeeperMessage,
+        state: &mut KeeperArguments,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            KeeperMessage::Tick => {
+                for (slot, above) in state.tenure.take_above() {
+                    state.tell(&myself, Input::EpochAbove(slot, above));
+                }
+                state.tell(&myself, Input::Tick);
+                tick_later(&myself);
+            }
+            KeeperMessage::Told(input) => state.tell(&myself, input),
+        }
+        Ok(())
+    }
+}
+
+impl KeeperArguments {
+    fn tell(&self, myself: &ActorRef<KeeperMessage>, input: Input) {
+        for effect in self.tenure.handle(input) {
+            self.carry_out(myself, effect);
+        }
+        metrics::gauge!("fanfare_lease_held").set(f64::from(u8::from(self.tenure.is_held())));
+        metrics::gauge!("fanfare_slots_owned").set(self.tenure.owned() as f64);
+    }
+
+    fn carry_out(&self, myself: &ActorRef<KeeperMessage>, effect: Effect) {
+        match effect {
+            Effect::Own { slot, epoch } => (self.changed)(SlotChange::Owned { slot, epoch }),
+            Effect::GiveUp { slot, epoch } => (self.changed)(SlotChange::GivenUp { slot, epoch }),
+            // Nothing new is admitted from here on; what is in flight has
+            // until the machine's own deadline.
+            Effect::Drain { slot } => tracing::debug!(slot, "slot is handed off"),
+            Effect::Fenced => {
+                metrics::counter!("fanfare_lease_fenced_total").increment(1);
+                tracing::warn!("this node was fenced: it goes on without its slots");
+                match random() {
+                    Ok(bytes) => self.say(myself, Input::Start(Uuid::from_bytes(bytes))),
+                    Err(error) => {
+                        tracing::error!(%error, "no new incarnation");
+                        myself.stop(Some("no new incarnation".to_owned()));
+                    }
+                }
+            }
+            request => self.ask(myself, request),
+        }
+    }
+
+    fn ask(&self, myself: &ActorRef<KeeperMessage>, request: Effect) {
+        let (leases, keeper) = (Arc::clone(&self.leases), myself.clone());
+        tokio::spawn(async move {
+            if let Some(answered) = perform(leases.as_ref(), request).await {
+                // One that ended needs no answer: its successor asks anew.
+                let _ = keeper.cast(KeeperMessage::Told(answered));
+            }
+        });
+    }
+
+    fn say(&self, myself: &ActorRef<KeeperMessage>, input: Input) {
+        if myself.cast(KeeperMessage::Told(input)).is_err() {
+            tracing::debug!("the keeper ended");
+        }
+    }
+}
+
+/// Asks the store; what it says.
+async fn perform(leases: &dyn Leases, request: Effect) -> Option<Input> {
+    Some(match request {
+        Effect::ReadLease { ask, node } => {
+            let found = leases.lease(node.clone()).await;
+            Input::Lease(node, ask, read(found))
+        }
+        Effect::SwapLease {
+            ask,
+            node,
+            expected,
+            next,
+        } => {
+            let swap = leases.swap_lease(node.clone(), expected, next).await;
+            Input::Lease(node, ask, swapped(swap))
+        }
+        Effect::ReadSlots { ask } => {
+            let found = leases.slots().await;
+            let found = found.inspect_err(|error| tracing::warn!(%error, "slots not read"));
+            Input::Slots(ask, found.ok())
+        }
+        Effect::ReadSlot { ask, slot } => Input::Slot(slot, ask, read(leases.slot(slot).await)),
+        Effect::SwapSlot {
+            ask,
+            slot,
+            expected,
+            next,
+        } => {
+            let swap = leases.swap_slot(slot, expected, next).await;
+            Input::Slot(slot, ask, swapped(swap))
+        }
+        Effect::Own { .. } | Effect::Drain { .. } | Effect::GiveUp { .. } | Effect::Fenced => {
+            return None;
+        }
+    })
+}
+
+fn read<T>(found: Result<Option<T>, StoreError>) -> Answer<T> {
+    match found {
+        Ok(row) => Answer::Found(row),
+        Err(error) => failed(&error),
+    }
+}
+
+fn swapped<T>(swap: Result<Swap<T>, StoreError>) -> Answer<T> {
+    match swap {
+        Ok(Swap::Applied) => Answer::Applied,
+        Ok(Swap::Found(row)) => Answer::Found(row),
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed<T>(error: &StoreError) -> Answer<T> {
+    metrics::counter!("fanfare_lease_requests_failed_total").increment(1);
+    tracing::debug!(%error, "a request about leases failed");
+    Answer::Failed
+}
+
+fn tick_later(myself: &ActorRef<KeeperMessage>) {
+    let every = Duration::from_millis(LEASE_TICK_MS);
+    drop(myself.send_after(every, || KeeperMessage::Tick));
+}

@@ -1,0 +1,79 @@
+//! The machine of leases behind a lock: asked by many, told by the keeper.
+
+use std::collections::BTreeMap;
+
+use fanfare_engine::lease::{Effect, Input, Lease, NodeName, Terms};
+use fanfare_engine::port::Ownership;
+use parking_lot::Mutex;
+
+use crate::clock;
+
+/// What this node owns by its lease.
+pub struct Tenure {
+    machine: Mutex<Lease>,
+    /// Slots with a log that knows a higher epoch, at most one number each.
+    above: Mutex<BTreeMap<u16, u64>>,
+}
+
+impl Tenure {
+    /// Of a node without any slot. See [`Lease::new`] for `folder_locked`.
+    pub fn new(me: NodeName, folder_locked: bool, terms: Terms) -> Self {
+        Self {
+            machine: Mutex::new(Lease::new(me, folder_locked, terms)),
+            above: Mutex::default(),
+        }
+    }
+
+    /// A log in a slot knows an epoch at or above the slot's: the slot is
+    /// raised above it, at the next tick.
+    pub fn epoch_above(&self, slot: u16, above: u64) {
+        let mut all = self.above.lock();
+        let highest = all.entry(slot).or_default();
+        *highest = above.max(*highest);
+    }
+
+    pub(super) fn take_above(&self) -> BTreeMap<u16, u64> {
+        std::mem::take(&mut *self.above.lock())
+    }
+
+    /// Why this node does not serve everything that it ought to, if so.
+    ///
+    /// # Errors
+    /// A sentence for `/readyz`.
+    pub fn ready(&self) -> Result<(), String> {
+        let lease = self.machine.lock();
+        if !lease.is_held(clock::moment()) {
+            return Err("this node holds no lease".to_owned());
+        }
+        match lease.owned_of_wanted() {
+            (owned, wanted) if owned == wanted => Ok(()),
+            (owned, wanted) => Err(format!("this node owns {owned} of {wanted} slots")),
+        }
+    }
+
+    pub(super) fn handle(&self, input: Input) -> Vec<Effect> {
+        self.machine.lock().handle(input, clock::moment())
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        self.machine.lock().is_held(clock::moment())
+    }
+
+    pub(super) fn owned(&self) -> usize {
+        self.machine.lock().owned_of_wanted().0
+    }
+}
+
+impl Ownership for Tenure {
+    fn serves(&self, slot: u16) -> Option<u64> {
+        self.machine.lock().admits(slot, clock::moment())
+    }
+
+    fn keeps(&self, slot: u16, epoch: u64) -> bool {
+        self.machine.lock().epoch(slot) == Some(epoch)
+    }
+
+    fn holds(&self, slot: u16, epoch: u64) -> bool {
+        self.machine.lock().holds(slot, epoch, clock::moment())
+    }
+}

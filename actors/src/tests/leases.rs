@@ -1,0 +1,199 @@
+//! Several nodes over one store: one owns, the others wait; one that was
+//! replaced acknowledges nothing, and what it wrote late is nobody's.
+
+use std::sync::Arc;
+
+use fanfare_engine::port::{Order, RowRange};
+use fanfare_engine::reader::settled;
+use fanfare_engine::row::LogRow;
+use fanfare_protocol::ConversationId;
+use fanfare_storage::Memory;
+use fanfare_storage::dying::{Fault, Operation};
+use serde_json::{Value, json};
+
+use super::faults::{group, say};
+use super::world::{Peer, World, until};
+
+async fn ready(world: &World) {
+    until(|| world.node.ready().is_ok()).await;
+}
+
+fn text(reply: &Value) -> &Value {
+    &reply["data"]["message"]["text"]
+}
+
+fn code(reply: &Value) -> &Value {
+    &reply["error"]["code"]
+}
+
+/// Sends the same until it is neither refused for now nor unknown.
+async fn insist(peer: &mut Peer, room: ConversationId, what: &str) -> Value {
+    loop {
+        let reply = say(peer, room, what, what).await;
+        if reply["error"]["retryable"] != json!(true) {
+            return reply;
+        }
+    }
+}
+
+async fn rows(world: &World, conversation: ConversationId) -> Vec<LogRow> {
+    let range = RowRange {
+        conversation,
+        from: 1,
+        to: u64::MAX,
+        limit: 100,
+        order: Order::Ascending,
+    };
+    world.store.ports().log.rows(range).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_without_slots_is_not_ready_and_answers_unavailable() {
+    let store = Arc::new(Memory::new());
+    let one = World::leased(Arc::clone(&store), "one", true).await;
+    ready(&one).await;
+    let alice = one.person("alice").await;
+    let room = group(&one, &[alice]).await;
+    let mut a = one.connect(alice, json!([])).await;
+    assert_eq!(*text(&say(&mut a, room, "here", "k1").await), json!("here"));
+
+    let two = World::leased(store, "two", true).await;
+    let mut elsewhere = two.connect(alice, json!([])).await;
+    let reply = say(&mut elsewhere, room, "there", "k2").await;
+    assert_eq!(*code(&reply), json!("unavailable"), "{reply}");
+    let page = json!({ "conversation": room });
+    let reply = elsewhere.ask("conversation:subscribe", page, None).await;
+    assert_eq!(*code(&reply), json!("unavailable"), "{reply}");
+    let why = two.node.ready().unwrap_err();
+    assert!(why.contains("0 of 1024 slots"), "{why}");
+    assert_eq!(
+        *text(&say(&mut a, room, "still", "k3").await),
+        json!("still")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_replaced_owner_writes_late_is_nobodys() {
+    let store = Arc::new(Memory::new());
+    let one = World::leased(Arc::clone(&store), "one", true).await;
+    ready(&one).await;
+    let (alice, bob) = (one.person("alice").await, one.person("bob").await);
+    let room = group(&one, &[alice, bob]).await;
+    let mut a = one.connect(alice, json!([])).await;
+    say(&mut a, room, "kept", "k1").await;
+
+    // The append is on its way when the node loses sight of the store.
+    one.switch.fail_next(Operation::Append, Fault::Hang);
+    let data = json!({ "conversation": room, "text": "lost" });
+    let lost = a.send("message:send", data, Some("k2")).await;
+    until(|| one.switch.hanging() == 1).await;
+    one.switch.die();
+
+    let two = World::leased(Arc::clone(&store), "two", true).await;
+    ready(&two).await;
+    let mut b = two.connect(bob, json!([])).await;
+    let won = insist(&mut b, room, "won").await;
+    assert_eq!(*text(&won), json!("won"), "{won}");
+    let before = rows(&two, room).await;
+
+    // It sees the store again, and its append arrives.
+    one.switch.revive();
+    one.switch.release();
+    let reply = a.reply(lost).await;
+    assert_eq!(*code(&reply), json!("outcome_unknown"), "{reply}");
+    until(|| one.node.ready().is_err_and(|why| why.contains("owns 0"))).await;
+    assert_eq!(rows(&two, room).await, before, "a row was replaced");
+    let reply = say(&mut a, room, "never", "k3").await;
+    assert_eq!(*code(&reply), json!("unavailable"), "{reply}");
+
+    // A reader that owns nothing sees the new owner's rows only.
+    let epochs = two.store.ports().log.epochs(room).await.unwrap();
+    let shown = settled(0, before.clone(), &epochs).unwrap();
+    assert_eq!(shown, before);
+    assert_eq!(shown.last().unwrap().epoch, 2);
+    assert_eq!(*text(&insist(&mut b, room, "on").await), json!("on"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_of_the_store_fences_nobody_and_keeps_epochs() {
+    let store = Arc::new(Memory::new());
+    let one = World::leased(Arc::clone(&store), "one", true).await;
+    ready(&one).await;
+    let alice = one.person("alice").await;
+    let room = group(&one, &[alice]).await;
+    let mut a = one.connect(alice, json!([])).await;
+    say(&mut a, room, "before", "k1").await;
+    let two = World::leased(store, "two", true).await;
+
+    // Neither node reaches the store, until the lease has lapsed for long.
+    one.switch.die();
+    two.switch.die();
+    until(|| one.node.ready().is_err()).await;
+    let reply = say(&mut a, room, "during", "k2").await;
+    assert_eq!(*code(&reply), json!("unavailable"), "{reply}");
+    one.switch.revive();
+    two.switch.revive();
+    ready(&one).await;
+    assert_eq!(*text(&insist(&mut a, room, "after").await), json!("after"));
+    let epochs = one.store.ports().log.epochs(room).await.unwrap();
+    assert_eq!(epochs.len(), 1, "nobody else owned it meanwhile");
+    assert!(two.node.ready().is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_of_the_same_folder_waits_for_no_lease() {
+    let store = Arc::new(Memory::new());
+    let one = World::leased(Arc::clone(&store), "one", true).await;
+    ready(&one).await;
+    let (alice, bob) = (one.person("alice").await, one.person("bob").await);
+    let room = group(&one, &[alice, bob]).await;
+    let mut a = one.connect(alice, json!([])).await;
+    say(&mut a, room, "before", "k1").await;
+    one.switch.die();
+    // The lease of the one that died stays as it is.
+    let again = World::leased(store, "one", true).await;
+    ready(&again).await;
+    let mut b = again.connect(bob, json!([])).await;
+    assert_eq!(
+        *text(&say(&mut b, room, "after", "k2").await),
+        json!("after")
+    );
+    let rows = rows(&again, room).await;
+    let seqs: Vec<u64> = rows.iter().map(|row| row.seq).collect();
+    assert_eq!(seqs, (1..=rows.len() as u64).collect::<Vec<_>>());
+    assert_eq!(rows.last().unwrap().epoch, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_knows_a_higher_epoch_raises_its_slot() {
+    let store = Arc::new(Memory::new());
+    let one = World::leased(Arc::clone(&store), "one", true).await;
+    ready(&one).await;
+    let alice = one.person("alice").await;
+    let room = group(&one, &[alice]).await;
+    let mut a = one.connect(alice, json!([])).await;
+    say(&mut a, room, "before", "k1").await;
+    // As after a restore: the log is ahead of the slots.
+    let ahead = fanfare_engine::row::EpochRow {
+        conversation: room,
+        epoch: 7,
+        first_seq: Some(100),
+    };
+    let log = store.ports().log;
+    let epochs = log.epochs(room).await.unwrap();
+    log.put_epoch(7, ahead).await.unwrap();
+    one.node.directory().kill(room);
+    let mut reply = say(&mut a, room, "after", "k2").await;
+    // Rows below 100 are missing by that word: only the epoch matters here.
+    let never = fanfare_engine::row::EpochRow {
+        first_seq: Some(fanfare_engine::row::EpochRow::NEVER),
+        ..ahead
+    };
+    log.put_epoch(8, never).await.unwrap();
+    while reply["error"]["retryable"] == json!(true) {
+        reply = say(&mut a, room, "after", "k2").await;
+    }
+    assert_eq!(*text(&reply), json!("after"), "{reply}");
+    let later = log.epochs(room).await.unwrap();
+    assert!(later.last().unwrap().epoch > 7, "{epochs:?} {later:?}");
+}
