@@ -6,14 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fanfare_engine::lease::{NodeName, Terms};
-use fanfare_engine::port::{Leases, Log, MarksPort, Members, Names, Ownership};
+use fanfare_engine::port::{Log, MarksPort, Members, Names};
 use fanfare_engine::secret::DataSecret;
 use fanfare_protocol::Limits;
 use fanfare_protocol::limits::{SESSION_SUPERVISORS, SLOTS};
 use ractor::{
-    Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, ActorRuntime, SpawnErr,
-    SupervisionEvent,
+    Actor, ActorCell, ActorProcessingErr, ActorRef, ActorRuntime, SpawnErr, SupervisionEvent,
 };
 
 use crate::account::AccountBook;
@@ -22,7 +20,7 @@ use crate::directory::Directory;
 use crate::fanout::{Close, Fanout};
 use crate::frames;
 use crate::gateway::{Gateway, GatewayParts};
-use crate::lease::{Keeper, KeeperArguments, KeeperMessage, SlotChange, Tenure};
+use crate::lease::{Keepership, Leased, Tenancy};
 use crate::marks::{MarksHandle, MarksParts, OwnMarks};
 use crate::notices::Notices;
 use crate::owner::Owner;
@@ -57,31 +55,12 @@ pub struct NodeParts {
     pub limits: Arc<Limits>,
 }
 
-/// How a node comes to own slots.
-pub enum Tenancy {
-    /// This process has the store to itself and claimed everything under this
-    /// epoch.
-    Sole(Arc<dyn Ownership>, u64),
-    /// Several nodes may share the store: slots are claimed under a lease.
-    Leased {
-        /// The rows.
-        leases: Arc<dyn Leases>,
-        /// This node's name.
-        node: NodeName,
-        /// Whether the data folder that the name lives in is locked by this
-        /// process: its predecessor's lease need not lapse then.
-        folder_locked: bool,
-        /// What all nodes agree on.
-        terms: Terms,
-    },
-}
-
 /// A running node.
 pub struct Node {
     gateway: Arc<Gateway>,
     directory: Directory,
     fanout: Fanout,
-    tenure: Option<Arc<Tenure>>,
+    leased: Option<Leased>,
     limits: Arc<Limits>,
     root: ActorCell,
 }
@@ -104,31 +83,6 @@ struct Children {
     marks: MarksHandle,
     unread: UnreadHandle,
     keeper: Option<Keepership>,
-}
-
-/// The keeper of leases, and how to start another one.
-struct Keepership {
-    keeper: ActorRef<KeeperMessage>,
-    arguments: KeeperArguments,
-}
-
-impl Keepership {
-    fn start(arguments: KeeperArguments, parent: &ActorCell) -> Result<Self, SpawnErr> {
-        let given = arguments.clone();
-        let keeper = ActorRuntime::spawn_linked_instant(None, Keeper, given, parent.clone())?.0;
-        Ok(Self { keeper, arguments })
-    }
-
-    fn replace(&mut self, failed: ActorId, parent: &ActorCell) -> bool {
-        if self.keeper.get_id() != failed {
-            return false;
-        }
-        match Self::start(self.arguments.clone(), parent) {
-            Ok(next) => *self = next,
-            Err(error) => tracing::error!(%error, "keeper of leases not started again"),
-        }
-        true
-    }
 }
 
 struct Root;
@@ -258,7 +212,7 @@ impl Node {
             gateway: Arc::new(gateway),
             directory,
             fanout,
-            tenure,
+            leased: parts.tenancy.leased(tenure),
             limits,
             root: parent,
         };
@@ -282,10 +236,10 @@ impl Node {
     /// # Errors
     /// A sentence for `/readyz`.
     pub fn ready(&self) -> Result<(), String> {
-        let Some(tenure) = &self.tenure else {
+        let Some(leased) = &self.leased else {
             return Ok(());
         };
-        tenure.ready()?;
+        leased.tenure.ready()?;
         match self.directory.recovered_slots() {
             all if all == usize::from(SLOTS) => Ok(()),
             some => Err(format!("{some} of {SLOTS} slots are recovered")),
@@ -319,6 +273,13 @@ impl Node {
         if tokio::time::timeout(patience, settled).await.is_err() {
             tracing::warn!("some writes were still under way");
         }
+        if let Some(leased) = &self.leased
+            && tokio::time::timeout(patience, leased.resign())
+                .await
+                .is_err()
+        {
+            tracing::debug!("the lease lapses by itself");
+        }
         self.root.stop(Some("shutting down".to_owned()));
     }
 
@@ -336,72 +297,6 @@ impl Node {
         });
         let gateway = Arc::clone(&self.gateway);
         tokio::spawn(async move { close_revoked(&gateway).await });
-    }
-}
-
-impl Tenancy {
-    /// Who answers for slots from now on.
-    fn ownership(&self) -> (Arc<dyn Ownership>, Option<Arc<Tenure>>) {
-        match self {
-            Self::Sole(sole, _) => (Arc::clone(sole), None),
-            Self::Leased {
-                node,
-                folder_locked,
-                terms,
-                ..
-            } => {
-                let tenure = Tenure::new(node.clone(), *folder_locked, *terms);
-                let tenure = Arc::new(tenure);
-                (Arc::clone(&tenure) as Arc<dyn Ownership>, Some(tenure))
-            }
-        }
-    }
-
-    /// Recovers what is ours already, or starts the keeper that brings slots.
-    async fn begin(
-        &self,
-        directory: &Directory,
-        tenure: Option<&Arc<Tenure>>,
-        parent: &ActorCell,
-    ) -> Result<Option<Keepership>, StartError> {
-        let (leases, tenure) = match (self, tenure) {
-            (Self::Leased { leases, .. }, Some(tenure)) => (leases, tenure),
-            (Self::Leased { .. }, None) => return Ok(None),
-            (Self::Sole(_, epoch), _) => {
-                let mut recovered = 0;
-                for slot in 0..SLOTS {
-                    recovered += directory.recover_once(slot, *epoch).await?;
-                }
-                tracing::info!(epoch, recovered, "data claimed");
-                return Ok(None);
-            }
-        };
-        let heard = directory.clone();
-        let arguments = KeeperArguments {
-            leases: Arc::clone(leases),
-            tenure: Arc::clone(tenure),
-            changed: Arc::new(move |change| slot_changed(&heard, change)),
-        };
-        let told = Arc::clone(tenure);
-        directory.raise_by(Box::new(move |slot, above| told.epoch_above(slot, above)));
-        Ok(Some(Keepership::start(arguments, parent)?))
-    }
-}
-
-fn slot_changed(directory: &Directory, change: SlotChange) {
-    match change {
-        SlotChange::GivenUp { slot, epoch } => {
-            tracing::debug!(slot, epoch, "slot given up");
-            directory.give_up(slot);
-        }
-        SlotChange::Owned { slot, epoch } => {
-            let directory = directory.clone();
-            tokio::spawn(async move {
-                if let Some(recovered) = directory.recover(slot, epoch).await {
-                    tracing::debug!(slot, epoch, recovered, "slot served");
-                }
-            });
-        }
     }
 }
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use fanfare_actors::account::{AccountBook, Clock, Parts};
-use fanfare_actors::node::{Node, NodeParts, Tenancy};
+use fanfare_actors::lease::Tenancy;
+use fanfare_actors::node::{Node, NodeParts};
 use fanfare_actors::rates::Rates;
 use fanfare_engine::lease::Terms;
 use fanfare_engine::port::Ownership;
@@ -101,14 +102,15 @@ async fn start(config: &Config, opened: &Opened, limits: &Arc<Limits>) -> anyhow
 /// Claims everything at once where this process has the store to itself.
 async fn tenancy(opened: &Opened) -> anyhow::Result<Tenancy> {
     let ports = &opened.ports;
-    let Some(sole) = &ports.sole else {
+    if let Some(node) = opened.node() {
         return Ok(Tenancy::Leased {
             leases: Arc::clone(&ports.leases),
-            node: opened.node.clone(),
-            folder_locked: true,
+            node: node.name().clone(),
+            folder_locked: node.predecessor_ended(),
             terms: Terms::default(),
         });
-    };
+    }
+    let sole = ports.sole.as_ref().context("the store is nobody's alone")?;
     let epoch = sole.claim_slots().await;
     let epoch = epoch.context("cannot claim the data")?;
     Ok(Tenancy::Sole(Arc::clone(sole) as Arc<dyn Ownership>, epoch))

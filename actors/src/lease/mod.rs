@@ -4,7 +4,10 @@
 //! Rules stand in the machine; here are requests, time and notice.
 
 mod keeper;
+mod tenancy;
 mod tenure;
 
 pub use keeper::{Keeper, KeeperArguments, KeeperMessage, SlotChange};
+pub use tenancy::Tenancy;
+pub(crate) use tenancy::{Keepership, Leased};
 pub use tenure::Tenure;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fanfare_engine::lease::{Effect, Input, Lease, NodeName, Terms};
+use fanfare_engine::lease::{Effect, Input, Lease, LeaseRow, NodeName, Terms};
 use fanfare_engine::port::Ownership;
 use parking_lot::Mutex;
 
@@ -49,6 +49,11 @@ impl Tenure {
             (owned, wanted) if owned == wanted => Ok(()),
             (owned, wanted) => Err(format!("this node owns {owned} of {wanted} slots")),
         }
+    }
+
+    /// Ends in order; see [`Lease::resign`]. Slots are owned no more.
+    pub fn resign(&self) -> Option<(LeaseRow, LeaseRow)> {
+        self.machine.lock().resign()
     }
 
     pub(super) fn handle(&self, input: Input) -> Vec<Effect> {

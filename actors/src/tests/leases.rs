@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use fanfare_engine::lease::NodeName;
 use fanfare_engine::port::{Order, RowRange};
 use fanfare_engine::reader::settled;
 use fanfare_engine::row::LogRow;
@@ -162,6 +163,28 @@ async fn a_restart_of_the_same_folder_waits_for_no_lease() {
     let seqs: Vec<u64> = rows.iter().map(|row| row.seq).collect();
     assert_eq!(seqs, (1..=rows.len() as u64).collect::<Vec<_>>());
     assert_eq!(rows.last().unwrap().epoch, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_stops_in_order_is_not_waited_for() {
+    let store = Arc::new(Memory::new());
+    let one = World::leased(Arc::clone(&store), "one", true).await;
+    ready(&one).await;
+    let (alice, bob) = (one.person("alice").await, one.person("bob").await);
+    let room = group(&one, &[alice, bob]).await;
+    let mut a = one.connect(alice, json!([])).await;
+    say(&mut a, room, "before", "k1").await;
+    one.node.stop().await;
+    let name = NodeName::new("one").unwrap();
+    let lease = store.ports().leases.lease(name).await.unwrap().unwrap();
+    assert!(lease.fenced, "{lease:?}");
+    let two = World::leased(store, "two", true).await;
+    ready(&two).await;
+    let mut b = two.connect(bob, json!([])).await;
+    assert_eq!(
+        *text(&say(&mut b, room, "after", "k2").await),
+        json!("after")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

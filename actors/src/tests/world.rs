@@ -21,7 +21,8 @@ use crate::account::{AccountBook, Clock, Identity, Parts, TokenKey, new_id};
 use crate::clock;
 use crate::fanout::{Format, Wire};
 use crate::gateway::Connection;
-use crate::node::{Node, NodeParts, Tenancy};
+use crate::lease::Tenancy;
+use crate::node::{Node, NodeParts};
 use crate::rates::Rates;
 
 /// How long a test waits for something that must happen.

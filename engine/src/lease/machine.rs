@@ -176,6 +176,15 @@ impl Lease {
         (self.wanted.iter().filter(owned).count(), self.wanted.len())
     }
 
+    /// Ends in order: everything is given up, and the lease row is to be
+    /// changed from the first to the second, so that nobody waits for it to
+    /// lapse. `None` when there is none, or a change of it is under way.
+    pub fn resign(&mut self) -> Option<(LeaseRow, LeaseRow)> {
+        self.slots.clear();
+        self.wanted.clear();
+        self.own.take().and_then(|own| own.resigned())
+    }
+
     /// Takes note of what happened at `now`.
     pub fn handle(&mut self, input: Input, now: Moment) -> Vec<Effect> {
         let mut effects = Vec::new();

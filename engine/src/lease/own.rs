@@ -74,6 +74,17 @@ impl Own {
         self.held.as_ref().is_some_and(within)
     }
 
+    /// The row as it is, and as it is once this incarnation is over.
+    pub fn resigned(&self) -> Option<(LeaseRow, LeaseRow)> {
+        let row = self.held.as_ref().filter(|_| self.pending.is_none())?.row;
+        let over = LeaseRow {
+            renewal: row.renewal + 1,
+            fenced: true,
+            ..row
+        };
+        Some((row, over))
+    }
+
     /// What is due now.
     pub fn due(
         &mut self,

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fanfare_actors::account::{AccountBook, Clock, Parts, TokenKey};
-use fanfare_actors::node::{Node, NodeParts, Tenancy};
+use fanfare_actors::lease::Tenancy;
+use fanfare_actors::node::{Node, NodeParts};
 use fanfare_actors::rates::Rates;
 use fanfare_engine::secret::DataSecret;
 use fanfare_protocol::Limits;
