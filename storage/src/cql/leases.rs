@@ -44,7 +44,9 @@ impl Leases for Rows {
 
     fn slots(&self) -> PortFuture<'_, Vec<(u16, SlotRow)>> {
         Box::pin(async move {
-            let answer = self.read(&self.statements.slots, Vec::new()).await?;
+            let answer = self
+                .read_at_once(&self.statements.slots, Vec::new())
+                .await?;
             let stored: Vec<(i16, String, Vec<u8>, i64)> = rows_of(&answer)?;
             let mut found = Vec::with_capacity(stored.len());
             for (slot, owner, incarnation, epoch) in stored {
@@ -85,7 +87,8 @@ impl Leases for Rows {
 impl Rows {
     async fn stored_lease(&self, node: &NodeName) -> Result<Option<LeaseRow>, StoreError> {
         let asked = vec![Value::Text(node.as_str().to_owned())];
-        let answer = self.read(&self.statements.lease, asked).await?;
+        let lease = &self.statements.lease;
+        let answer = self.read_at_once(lease, asked).await?;
         let row = answer.maybe_first_row::<(Vec<u8>, i64, bool)>();
         let Some((incarnation, renewal, fenced)) = row.map_err(damaged)? else {
             return Ok(None);
@@ -99,7 +102,7 @@ impl Rows {
 
     async fn stored_slot(&self, slot: u16) -> Result<Option<SlotRow>, StoreError> {
         let asked = vec![slot_value(slot)];
-        let answer = self.read(&self.statements.slot, asked).await?;
+        let answer = self.read_at_once(&self.statements.slot, asked).await?;
         let row = answer.maybe_first_row::<StoredSlot>().map_err(damaged)?;
         row.map(slot_of_row).transpose()
     }
@@ -110,7 +113,7 @@ impl Rows {
         statement: &PreparedStatement,
         values: Vec<Value>,
     ) -> Result<bool, StoreError> {
-        match self.compare_and_set(statement, values).await? {
+        match self.compare_and_set_at_once(statement, values).await? {
             Cas::Applied => Ok(true),
             Cas::Refused => Ok(false),
             Cas::Unknown => {

@@ -71,6 +71,16 @@ impl Rows {
         values: Vec<Value>,
     ) -> Result<QueryRowsResult, StoreError> {
         let _permit = self.admit()?;
+        self.read_at_once(statement, values).await
+    }
+
+    /// Reads whatever else is in flight: for leases and slots, which a node
+    /// that has too much to do must not lose. Their machine bounds them.
+    pub(crate) async fn read_at_once(
+        &self,
+        statement: &PreparedStatement,
+        values: Vec<Value>,
+    ) -> Result<QueryRowsResult, StoreError> {
         metrics::counter!("fanfare_store_reads_total").increment(1);
         let answer = self.session.execute_unpaged(statement, values).await;
         let answer = answer.map_err(|error| read_error(&error))?;
@@ -177,6 +187,18 @@ impl Rows {
         values: Vec<Value>,
     ) -> Result<Cas, StoreError> {
         let _permit = self.admit()?;
+        self.compare_and_set_at_once(statement, values).await
+    }
+
+    /// The same whatever else is in flight; see [`Self::read_at_once`].
+    ///
+    /// # Errors
+    /// Only what is known to have changed nothing.
+    pub(crate) async fn compare_and_set_at_once(
+        &self,
+        statement: &PreparedStatement,
+        values: Vec<Value>,
+    ) -> Result<Cas, StoreError> {
         metrics::counter!("fanfare_store_cas_total").increment(1);
         let answer = match self.session.execute_unpaged(statement, values).await {
             Ok(answer) => answer,
