@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use fanfare_engine::port::StoreError;
 use fanfare_engine::row::HeadRow;
-use fanfare_engine::stamp::slot_of;
 use fanfare_protocol::ConversationId;
 
 use super::Directory;
@@ -33,14 +32,16 @@ impl Directory {
     /// not know.
     ///
     /// # Errors
-    /// When the store does not answer; within, when one could not be loaded.
+    /// When the store does not answer, or this node does not serve all of
+    /// them at present; within, when one could not be loaded.
     pub async fn heads(
         &self,
         conversations: &[ConversationId],
     ) -> Result<Vec<Result<Option<HeadRow>, StoreError>>, StoreError> {
-        let served = |id| self.check_served(id).is_ok();
-        let known = |id: &ConversationId| self.known_head(*id).filter(|_| served(*id));
-        let known = conversations.iter().map(known);
+        for conversation in conversations {
+            self.check_served(*conversation)?;
+        }
+        let known = conversations.iter().map(|id| self.known_head(*id));
         let known: Vec<Option<HeadRow>> = known.collect();
         let asked = conversations.iter().zip(&known);
         let unknown = asked.filter_map(|(id, head)| head.is_none().then_some(*id));
@@ -54,7 +55,7 @@ impl Directory {
         for (id, head) in conversations.iter().zip(known) {
             let head = head.or_else(|| read.next().flatten().filter(HeadRow::is_clean));
             heads.push(match head {
-                Some(head) => self.check_served(*id).map(|()| Some(head)),
+                Some(head) => Ok(Some(head)),
                 // Rare: in the middle of something, or no such log.
                 None => self.head(*id).await,
             });
@@ -66,7 +67,7 @@ impl Directory {
     /// When this node does not serve the conversation, or not yet: what a head
     /// row says may be behind the log.
     fn check_served(&self, conversation: ConversationId) -> Result<(), StoreError> {
-        if self.is_recovered(slot_of(conversation)) {
+        if self.is_served(conversation) {
             return Ok(());
         }
         let why = "this node serves no such conversation at present";

@@ -83,6 +83,11 @@ impl Directory {
         epoch.is_some_and(|epoch| epoch == recovered)
     }
 
+    /// Whether this node says how far a log is at present.
+    pub fn is_served(&self, conversation: ConversationId) -> bool {
+        self.is_recovered(slot_of(conversation))
+    }
+
     /// Slots of which heads may be read.
     pub fn recovered_slots(&self) -> usize {
         (0..SLOTS).filter(|slot| self.is_recovered(*slot)).count()

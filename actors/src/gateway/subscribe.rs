@@ -92,8 +92,11 @@ impl Gateway {
         let held: Vec<Option<Head>> = stream::iter(ids.clone())
             .map(|conversation| {
                 let refused = before.get(&conversation).is_some_and(Result::is_err);
+                // What the relay knows of a log may be of the time when the
+                // slot was ours.
+                let served = self.parts.directory.is_served(conversation);
                 async move {
-                    if refused {
+                    if refused || !served {
                         return None;
                     }
                     self.parts.relays.hold(socket.id(), conversation).await

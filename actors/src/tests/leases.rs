@@ -7,7 +7,7 @@ use fanfare_engine::lease::NodeName;
 use fanfare_engine::port::{Order, RowRange};
 use fanfare_engine::reader::settled;
 use fanfare_engine::row::LogRow;
-use fanfare_protocol::ConversationId;
+use fanfare_protocol::{Code, ConversationId};
 use fanfare_storage::Memory;
 use fanfare_storage::dying::{Fault, Operation};
 use serde_json::{Value, json};
@@ -65,6 +65,9 @@ async fn a_node_without_slots_is_not_ready_and_answers_unavailable() {
     let page = json!({ "conversation": room });
     let reply = elsewhere.ask("conversation:subscribe", page, None).await;
     assert_eq!(*code(&reply), json!("unavailable"), "{reply}");
+    // Nobody is told that they have no conversations.
+    let listed = two.node.gateway().active(alice).await;
+    assert_eq!(listed.err().unwrap().code, Code::Unavailable);
     let why = two.node.ready().unwrap_err();
     assert!(why.contains("0 of 1024 slots"), "{why}");
     assert_eq!(
