@@ -7,6 +7,8 @@ use fanfare_engine::lease::NodeName;
 use fanfare_engine::port::{Order, RowRange};
 use fanfare_engine::reader::settled;
 use fanfare_engine::row::LogRow;
+use fanfare_protocol::command::{Command, SendMessage};
+use fanfare_protocol::message::MessageType;
 use fanfare_protocol::{Code, ConversationId};
 use fanfare_storage::Memory;
 use fanfare_storage::dying::{Fault, Operation};
@@ -59,15 +61,22 @@ async fn a_node_without_slots_is_not_ready_and_answers_unavailable() {
     assert_eq!(*text(&say(&mut a, room, "here", "k1").await), json!("here"));
 
     let two = World::leased(store, "two", true).await;
-    let mut elsewhere = two.connect(alice, json!([])).await;
-    let reply = say(&mut elsewhere, room, "there", "k2").await;
-    assert_eq!(*code(&reply), json!("unavailable"), "{reply}");
-    let page = json!({ "conversation": room });
-    let reply = elsewhere.ask("conversation:subscribe", page, None).await;
-    assert_eq!(*code(&reply), json!("unavailable"), "{reply}");
     // Nobody is told that they have no conversations.
-    let listed = two.node.gateway().active(alice).await;
-    assert_eq!(listed.err().unwrap().code, Code::Unavailable);
+    let elsewhere = two.hello(alice, json!([])).await;
+    assert_eq!(*code(&elsewhere.welcome), json!("unavailable"));
+    let send = SendMessage {
+        text: "there".to_owned(),
+        reply_to: None,
+        kind: MessageType::default(),
+    };
+    let draft = crate::gateway::Draft {
+        caller: alice,
+        conversation: room,
+        command: Command::SendMessage(send),
+        key: None,
+    };
+    let refused = two.node.gateway().submit(draft).await.unwrap_err();
+    assert_eq!(refused.code, Code::Unavailable);
     let why = two.node.ready().unwrap_err();
     assert!(why.contains("0 of 1024 slots"), "{why}");
     assert_eq!(

@@ -177,6 +177,13 @@ impl World {
 
     /// Somebody connects and says hello, with these cursors.
     pub async fn connect(&self, user: UserId, cursors: Value) -> Peer {
+        let peer = self.hello(user, cursors).await;
+        assert!(peer.welcome["data"].is_object(), "{}", peer.welcome);
+        peer
+    }
+
+    /// The same, whatever is answered.
+    pub async fn hello(&self, user: UserId, cursors: Value) -> Peer {
         let session = SessionId(new_id(clock::wall()).unwrap());
         let far = clock::wall().plus_ms(3_600_000);
         let family = Family {
@@ -224,7 +231,6 @@ impl World {
         let welcome = peer
             .ask("session:hello", json!({ "cursors": cursors }), None)
             .await;
-        assert!(welcome["data"].is_object(), "{welcome}");
         peer.welcome = welcome;
         peer
     }
