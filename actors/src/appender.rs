@@ -77,6 +77,12 @@ impl Appender {
         });
     }
 
+    /// Whether what is written to the conversation under `epoch` may still
+    /// come to be acknowledged.
+    pub fn keeps(&self, conversation: ConversationId, epoch: u64) -> bool {
+        self.ownership.keeps(slot_of(conversation), epoch)
+    }
+
     /// Repeats a write under `epoch` until it is durable and the lease held
     /// when it returned; `None` once the slot is given up.
     pub async fn until_durable<F>(

@@ -10,7 +10,6 @@ mod heads;
 mod slots;
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -25,6 +24,7 @@ use parking_lot::Mutex;
 use ractor::{ActorCell, ActorId, ActorRef};
 use tokio::sync::{Notify, Semaphore};
 
+use self::slots::Unsettled;
 use crate::owner::{Follower, Head, Owner};
 use crate::reply::Reply;
 use crate::room::{Room, RoomArguments, RoomMessage, RoomPorts};
@@ -49,9 +49,11 @@ struct Shared {
     recovered: Vec<AtomicU64>,
     recoveries: Semaphore,
     raise: OnceLock<Raise>,
+    /// Followers of these still have to be told a head.
+    owed: Mutex<HashSet<ConversationId>>,
+    unsettled: Unsettled,
     limits: Arc<Limits>,
     ports: RoomPorts,
-    hasher: RandomState,
     parts: Vec<Part>,
     rooms: Mutex<HashMap<ActorId, ConversationId>>,
     /// Told when the last room has ended.
@@ -73,6 +75,8 @@ struct Part {
 /// its head row.
 #[derive(Default)]
 struct Owned {
+    /// Of the slot when room and head were of use; see [`Owned::under`].
+    epoch: u64,
     room: Option<ActorRef<RoomMessage>>,
     head: Option<HeadRow>,
     follower: Option<Arc<dyn Follower>>,
@@ -80,6 +84,25 @@ struct Owned {
 }
 
 impl Owned {
+    /// Leaves behind what an older epoch of the slot knew: its room ends, its
+    /// head is not ours to tell.
+    fn under(&mut self, epoch: u64) -> &mut Self {
+        if self.epoch != epoch {
+            self.end_room();
+            self.head = None;
+            self.failures = 0;
+            self.epoch = epoch;
+        }
+        self
+    }
+
+    fn end_room(&mut self) {
+        if let Some(room) = self.room.take() {
+            // One that ended already needs no word.
+            let _ = room.cast(RoomMessage::GivenUp);
+        }
+    }
+
     /// Nobody needs it, and the store knows as much.
     fn is_needless(&self) -> bool {
         let known = self.head.is_none_or(|head| head.is_clean());
@@ -95,9 +118,10 @@ impl Directory {
             recovered: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(),
             recoveries: Semaphore::new(SLOT_RECOVERIES_AT_ONCE),
             raise: OnceLock::new(),
+            owed: Mutex::default(),
+            unsettled: Unsettled::default(),
             limits,
             ports,
-            hasher: RandomState::new(),
             parts: (0..MAP_PARTS).map(|_| Part::default()).collect(),
             rooms: Mutex::default(),
             quiet: Notify::new(),
@@ -117,9 +141,7 @@ impl Directory {
 
     /// Sends a command to its room, which is started if need be.
     pub fn submit(&self, conversation: ConversationId, asked: Submission, reply: Reply) {
-        let served = self.0.ownership.serves(slot_of(conversation)).is_some();
-        let room = served.then(|| self.room(conversation)).flatten();
-        let Some(room) = room else {
+        let Some(room) = self.room(conversation) else {
             let why = "this node serves no such conversation at present";
             reply.settle(Err(Refusal::unavailable(why)));
             return;
@@ -162,6 +184,7 @@ impl Directory {
                 follower.head(as_head(&head));
             }
         }
+        self.pay_owed();
     }
 
     /// Conversations with a live room.
@@ -213,13 +236,14 @@ impl Directory {
         if !self.keeps(head.conversation, epoch) {
             return;
         }
-        let row = owned.entry(head.conversation).or_default();
+        let row = owned.entry(head.conversation).or_default().under(epoch);
         row.failures = 0;
         // Clean here means that the head row says so, not that it could.
         row.head = Some(HeadRow { clean: 0, ..head });
         let follower = row.follower.clone();
         drop(owned);
         part.changed.notify_waiters();
+        self.0.unsettled.settle(head.conversation);
         if let Some(follower) = follower {
             follower.head(as_head(&head));
         }
@@ -246,6 +270,7 @@ impl Directory {
             return;
         }
         let row = owned.entry(head.conversation).or_default();
+        let row = row.under(published.epoch);
         let first = row.head.is_none();
         row.head = Some(head);
         let follower = row.follower.clone();
@@ -326,8 +351,9 @@ impl Directory {
         row.room = None;
         row.failures = row.failures.saturating_add(1);
         let wanted = row.follower.is_some() || self.0.ports.appender.is_outstanding(conversation);
-        if wanted {
-            self.start(conversation, row);
+        if wanted && self.start(conversation, row).is_none() {
+            // The lease lapsed, perhaps only for now.
+            self.0.owed.lock().insert(conversation);
         }
         drop(owned);
         part.changed.notify_waiters();
@@ -336,8 +362,9 @@ impl Directory {
     // --- rooms -------------------------------------------------------------
 
     fn room(&self, conversation: ConversationId) -> Option<ActorRef<RoomMessage>> {
+        let epoch = self.0.ownership.serves(slot_of(conversation))?;
         let mut owned = self.part(conversation).owned.lock();
-        let row = owned.entry(conversation).or_default();
+        let row = owned.entry(conversation).or_default().under(epoch);
         match &row.room {
             Some(room) => Some(room.clone()),
             None => self.start(conversation, row),
@@ -360,6 +387,7 @@ impl Directory {
             return None;
         }
         let epoch = self.0.ownership.serves(slot_of(conversation))?;
+        row.under(epoch);
         let supervisor = self.0.supervisor.get()?.clone();
         let limits = &self.0.limits;
         let pause = limits
@@ -393,16 +421,20 @@ impl Directory {
     }
 
     fn part(&self, conversation: ConversationId) -> &Part {
-        let hash = self.0.hasher.hash_one(conversation);
-        let at = usize::try_from(hash).unwrap_or(0) % self.0.parts.len();
-        &self.0.parts[at]
+        self.part_of(slot_of(conversation))
+    }
+
+    /// Conversations of one slot lie in one part.
+    fn part_of(&self, slot: u16) -> &Part {
+        &self.0.parts[usize::from(slot) % self.0.parts.len()]
     }
 
     fn known_head(&self, conversation: ConversationId) -> Option<HeadRow> {
-        self.part(conversation)
-            .owned
-            .lock()
-            .get(&conversation)?
+        let epoch = self.0.ownership.serves(slot_of(conversation))?;
+        let owned = self.part(conversation).owned.lock();
+        owned
+            .get(&conversation)
+            .filter(|it| it.epoch == epoch)?
             .head
     }
 
@@ -419,27 +451,17 @@ impl Directory {
 impl Owner for Directory {
     fn follow(&self, conversation: ConversationId, follower: Arc<dyn Follower>) {
         let mut owned = self.part(conversation).owned.lock();
-        let row = owned.entry(conversation).or_default();
-        row.follower = Some(Arc::clone(&follower));
-        let head = row.head;
+        owned.entry(conversation).or_default().follower = Some(Arc::clone(&follower));
         drop(owned);
-        if let Some(head) = head {
+        if let Some(head) = self.known_head(conversation) {
             follower.head(as_head(&head));
             return;
         }
         let directory = self.clone();
         tokio::spawn(async move {
-            let epoch = directory.0.ownership.serves(slot_of(conversation));
-            match directory.head(conversation).await {
-                Ok(Some(head)) => {
-                    directory.remember(epoch.unwrap_or(0), head);
-                    follower.head(as_head(&head));
-                }
-                Ok(None) => follower.unknown(conversation),
-                Err(error) => {
-                    tracing::warn!(%conversation, %error, "head not known");
-                    follower.unknown(conversation);
-                }
+            if let Err(error) = directory.tell_head(conversation).await {
+                tracing::warn!(%conversation, %error, "head not known");
+                follower.unknown(conversation);
             }
         });
     }

@@ -26,7 +26,7 @@ use crate::notices::Notices;
 use crate::owner::Owner;
 use crate::rates::Rates;
 use crate::relays::{RelayParts, Relays};
-use crate::room::{RoomPorts, RoomSupervisor, SupervisorArguments};
+use crate::room::{Loads, RoomPorts, RoomSupervisor, SupervisorArguments};
 use crate::session::SessionSupervisor;
 use crate::sessions::Sessions;
 use crate::unread::{UnreadHandle, UnreadParts};
@@ -156,6 +156,7 @@ impl Node {
             log: Arc::clone(&parts.log),
             members: Arc::clone(&parts.members),
             appender: Appender::new(Arc::clone(&parts.log), Arc::clone(&ownership)),
+            loads: Loads::default(),
         };
         let directory = Directory::new(ownership, Arc::clone(&limits), room_ports);
         let arguments = SupervisorArguments {
@@ -181,17 +182,18 @@ impl Node {
             unread: unread.clone(),
         };
         directory.begin(rooms.get_cell(), Arc::new(notices));
-        let keeper = parts.tenancy.begin(&directory, tenure.as_ref(), &parent);
+        let keeper = parts.tenancy.begin(&directory, tenure.as_ref(), &parent)?;
         let children = Children {
             relays: relays.clone(),
             relay_parts,
             marks: marks.clone(),
             unread,
-            keeper: keeper.await?,
+            keeper,
         };
         if root.cast(Box::new(children)).is_err() {
             tracing::error!("node root ended at once");
         }
+        parts.tenancy.recover(&directory).await?;
         let gateway = Gateway::new(GatewayParts {
             accounts: parts.accounts,
             directory: directory.clone(),
@@ -243,6 +245,14 @@ impl Node {
         match self.directory.recovered_slots() {
             all if all == usize::from(SLOTS) => Ok(()),
             some => Err(format!("{some} of {SLOTS} slots are recovered")),
+        }
+    }
+
+    /// Makes the keeper of leases die, to see that another takes over.
+    #[cfg(test)]
+    pub(crate) fn kill_keeper(&self) {
+        if let Some(leased) = &self.leased {
+            leased.tenure.doom();
         }
     }
 

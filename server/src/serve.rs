@@ -55,7 +55,7 @@ pub async fn serve(mut config: Config) -> anyhow::Result<()> {
     };
     let serving = tokio::spawn(fanfare_transport::serve(listener, parts, stopped, grace));
     tokio::spawn(reload_signal.obey(tls));
-    tracing::info!(%address, data = %config.data.display(), "ready");
+    tracing::info!(%address, data = %config.data.display(), "listening");
     announce(&config, &opened, address).context("cannot print where the server is")?;
     stop_signals.asked().await;
     let deadline = Instant::now() + grace;

@@ -53,14 +53,18 @@ impl Rooms {
 
     /// Every room appends `count` rows at once, and all are waited for.
     fn append(&self, count: u64) {
-        let appends = self.heads.iter().zip(self.first..).map(|(head, room)| async move {
-            let next = head.load(Ordering::Relaxed) + 1;
-            // A batch stays within a bucket.
-            let left = BUCKET_ROWS - (next - 1) % BUCKET_ROWS;
-            let first = if left < count { next + left } else { next };
-            head.store(first + count - 1, Ordering::Relaxed);
-            self.log.append(1, rows(room, first, count)).await
-        });
+        let appends = self
+            .heads
+            .iter()
+            .zip(self.first..)
+            .map(|(head, room)| async move {
+                let next = head.load(Ordering::Relaxed) + 1;
+                // A batch stays within a bucket.
+                let left = BUCKET_ROWS - (next - 1) % BUCKET_ROWS;
+                let first = if left < count { next + left } else { next };
+                head.store(first + count - 1, Ordering::Relaxed);
+                self.log.append(1, rows(room, first, count)).await
+            });
         let done = self.runtime.block_on(join_all(appends));
         assert!(done.iter().all(Result::is_ok), "{done:?}");
     }
@@ -106,7 +110,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let single = rooms(&on_cql, 1, 1)?;
     let cases = [
         ("CQL", rooms(&on_cql, 1, 2)?, rooms(&on_cql, ROOMS, 3)?),
-        ("embedded", rooms(&on_disk, 1, 2)?, rooms(&on_disk, ROOMS, 3)?),
+        (
+            "embedded",
+            rooms(&on_disk, 1, 2)?,
+            rooms(&on_disk, ROOMS, 3)?,
+        ),
     ];
     let mut table = Table::new("append: a row").case("CQL, single inserts in turn", 1, || {
         single.append(1);

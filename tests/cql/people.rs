@@ -20,16 +20,14 @@ async fn people_talk_the_server_is_killed_they_talk_on() {
     let mut said = Vec::new();
     for at in 0..5 {
         let text = format!("before {at}");
-        said.push(id_of(
-            &at_alice.say(&group, &text).await.unwrap()["message"],
-        ));
+        said.push(id_of(&at_alice.say(&group, &text).await.unwrap()));
     }
-    let last = seq_of(&at_bob.say(&group, "Heard.").await.unwrap()["message"]);
+    let last = seq_of(&at_bob.say(&group, "Heard.").await.unwrap());
     at_alice.reaches(&group, last).await;
     at_bob.reaches(&group, last).await;
     let cursors = at_bob.cursors();
     let epoch = at_bob.cursor(&group).unwrap().epoch;
-    let missed = seq_of(&at_alice.say(&group, "Last words").await.unwrap()["message"]);
+    let missed = seq_of(&at_alice.say(&group, "Last words").await.unwrap());
     server.kill9();
     server.restart().await;
 
@@ -48,7 +46,7 @@ async fn people_talk_the_server_is_killed_they_talk_on() {
     let back = Socket::open(server.address(), &bob.access, cursors).await;
     let back = back.unwrap();
     let again = alice.connect(&server).await;
-    let next = seq_of(&again.say(&group, "after").await.unwrap()["message"]);
+    let next = seq_of(&again.say(&group, "after").await.unwrap());
     back.reaches(&group, next).await;
     back.expect_no_faults();
     let seqs: Vec<u64> = back

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use fanfare_engine::port::StoreError;
 use fanfare_engine::row::HeadRow;
+use fanfare_engine::stamp::slot_of;
 use fanfare_protocol::ConversationId;
 
 use super::Directory;
@@ -14,12 +15,12 @@ impl Directory {
     /// # Errors
     /// When the store does not answer.
     pub async fn head(&self, conversation: ConversationId) -> Result<Option<HeadRow>, StoreError> {
-        self.check_served(conversation)?;
         if let Some(head) = self.known_head(conversation) {
             return Ok(Some(head));
         }
+        self.check_served(conversation)?;
         match self.0.ports.log.head(conversation).await? {
-            Some(head) if head.is_clean() => return Ok(Some(head)),
+            Some(head) if self.is_believed(&head) => return Ok(Some(head)),
             // Created a moment ago, or in the middle of something.
             Some(_) => {}
             None if self.0.ports.log.meta(conversation).await?.is_none() => return Ok(None),
@@ -53,7 +54,7 @@ impl Directory {
         let mut read = read.into_iter();
         let mut heads = Vec::with_capacity(known.len());
         for (id, head) in conversations.iter().zip(known) {
-            let head = head.or_else(|| read.next().flatten().filter(HeadRow::is_clean));
+            let head = head.or_else(|| read.next().flatten().filter(|head| self.is_believed(head)));
             heads.push(match head {
                 Some(head) => Ok(Some(head)),
                 // Rare: in the middle of something, or no such log.
@@ -102,15 +103,32 @@ impl Directory {
             .map_err(|_| stalled())?
     }
 
-    /// A clean head that was read for a follower while the slot was ours under
-    /// `epoch`.
-    pub(super) fn remember(&self, epoch: u64, head: HeadRow) {
-        let mut owned = self.part(head.conversation).owned.lock();
-        if !self.keeps(head.conversation, epoch) {
-            return;
+    /// Tells who follows a conversation how far it is.
+    pub(super) async fn tell_head(&self, conversation: ConversationId) -> Result<(), StoreError> {
+        let epoch = self.0.ownership.serves(slot_of(conversation));
+        let head = self.head(conversation).await?;
+        let mut owned = self.part(conversation).owned.lock();
+        let Some(row) = owned.get_mut(&conversation) else {
+            return Ok(());
+        };
+        // The slot may have been given up since the head was read.
+        let epoch = epoch.filter(|epoch| self.keeps(conversation, *epoch));
+        if let (Some(head), Some(epoch)) = (head, epoch) {
+            row.under(epoch).head.get_or_insert(head);
         }
-        if let Some(row) = owned.get_mut(&head.conversation) {
-            row.head.get_or_insert(head);
+        let follower = row.follower.clone();
+        drop(owned);
+        match (follower, head) {
+            (Some(follower), Some(head)) => follower.head(super::as_head(&head)),
+            (Some(follower), None) => follower.unknown(conversation),
+            (None, _) => {}
         }
+        Ok(())
+    }
+
+    /// Whether a head row says where the log ends: it is clean, and the
+    /// conversation is not one that could not be activated.
+    fn is_believed(&self, head: &HeadRow) -> bool {
+        head.is_clean() && !self.0.unsettled.has(head.conversation)
     }
 }

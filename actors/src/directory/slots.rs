@@ -1,6 +1,7 @@
 //! Slots that come and go: what was in the middle of something is activated
 //! before any head of the slot is read; what is given up is forgotten.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -8,13 +9,48 @@ use fanfare_engine::port::{Order, RowRange, StoreError};
 use fanfare_engine::stamp::slot_of;
 use fanfare_protocol::ConversationId;
 use fanfare_protocol::limits::{
-    ACTIVATIONS_AT_ONCE, LEASE_RETRY_MS, RECOVERY_RETRY_MS_MAX, SCAN_ROWS, SLOTS,
+    ACTIVATIONS_AT_ONCE, LEASE_RETRY_MS, RECOVERY_RETRY_MS_MAX, SCAN_ROWS, SLOTS, UNSETTLED_MAX,
 };
 use futures_util::stream::{self, StreamExt as _};
+use parking_lot::RwLock;
 
 use super::{Directory, Raise};
-use crate::owner::Owner as _;
-use crate::room::RoomMessage;
+
+/// Of no owner.
+const NO_EPOCH: u64 = 0;
+
+/// Conversations that were in the middle of something and could not be
+/// activated: their head rows may be behind their logs.
+#[derive(Default)]
+pub(super) struct Unsettled(RwLock<HashSet<ConversationId>>);
+
+impl Unsettled {
+    /// Notes one; `false` when there are too many.
+    fn note(&self, conversation: ConversationId) -> bool {
+        let mut all = self.0.write();
+        let noted = all.len() < UNSETTLED_MAX;
+        if noted {
+            all.insert(conversation);
+        }
+        metrics::gauge!("fanfare_conversations_unsettled").set(all.len() as f64);
+        noted
+    }
+
+    /// Whether it is one.
+    pub(super) fn has(&self, conversation: ConversationId) -> bool {
+        let all = self.0.read();
+        !all.is_empty() && all.contains(&conversation)
+    }
+
+    /// It was activated.
+    pub(super) fn settle(&self, conversation: ConversationId) {
+        if self.has(conversation) {
+            let mut all = self.0.write();
+            all.remove(&conversation);
+            metrics::gauge!("fanfare_conversations_unsettled").set(all.len() as f64);
+        }
+    }
+}
 
 impl Directory {
     /// Whom to tell of epochs above a slot's own; once.
@@ -52,27 +88,22 @@ impl Directory {
         if let Some(at) = self.0.recovered.get(usize::from(slot)) {
             at.fetch_max(epoch, Ordering::AcqRel);
         }
-        self.follow_again(slot);
+        self.follow_again(slot).await;
         Ok(count)
     }
 
     /// A slot was given up: its rooms end, and what was known of its logs is
     /// forgotten. Who follows them goes on following.
     pub fn give_up(&self, slot: u16) {
-        for part in &self.0.parts {
-            part.owned.lock().retain(|conversation, row| {
-                if slot_of(*conversation) != slot {
-                    return true;
-                }
-                if let Some(room) = &row.room {
-                    // One that ended already needs no word.
-                    let _ = room.cast(RoomMessage::GivenUp);
-                }
-                row.head = None;
-                row.room.is_some() || row.follower.is_some()
-            });
-            part.changed.notify_waiters();
-        }
+        let part = self.part_of(slot);
+        part.owned.lock().retain(|conversation, row| {
+            if slot_of(*conversation) != slot {
+                return true;
+            }
+            row.under(NO_EPOCH);
+            row.follower.is_some()
+        });
+        part.changed.notify_waiters();
     }
 
     /// Whether heads of this slot may be read from the store.
@@ -98,8 +129,11 @@ impl Directory {
         self.0.ownership.keeps(slot_of(conversation), epoch)
     }
 
-    /// A log knows an epoch at or above that of its slot.
-    pub(crate) fn epoch_above(&self, conversation: ConversationId, above: u64) {
+    /// A log knows an epoch above that under which it was to be loaded.
+    pub(crate) fn epoch_above(&self, conversation: ConversationId, epoch: u64, above: u64) {
+        if !self.keeps(conversation, epoch) {
+            return;
+        }
         tracing::warn!(%conversation, above, "a log knows a higher epoch than its slot");
         if let Some(raise) = self.0.raise.get() {
             raise(slot_of(conversation), above);
@@ -107,17 +141,39 @@ impl Directory {
     }
 
     /// Tells followers how far the logs of a slot are, now that it is known.
-    fn follow_again(&self, slot: u16) {
-        for part in &self.0.parts {
-            let owned = part.owned.lock();
-            let followed = owned.iter().filter(|(id, _)| slot_of(**id) == slot);
-            let followed = followed.filter_map(|(id, row)| Some((*id, row.follower.clone()?)));
-            let followed: Vec<_> = followed.collect();
-            drop(owned);
-            for (conversation, follower) in followed {
-                self.follow(conversation, follower);
-            }
+    /// Those that cannot be told yet are told later ([`Self::pay_owed`]).
+    async fn follow_again(&self, slot: u16) {
+        let owned = self.part_of(slot).owned.lock();
+        let of_it = owned.iter().filter(|(id, _)| slot_of(**id) == slot);
+        let followed = of_it.filter(|(_, row)| row.follower.is_some());
+        let followed: Vec<ConversationId> = followed.map(|(id, _)| *id).collect();
+        drop(owned);
+        self.tell_heads(followed).await;
+    }
+
+    /// Tells heads that are owed, a bounded number at once.
+    pub(super) fn pay_owed(&self) {
+        let mut owed = self.0.owed.lock();
+        let some: Vec<ConversationId> = owed.iter().copied().take(SCAN_ROWS).collect();
+        for conversation in &some {
+            owed.remove(conversation);
         }
+        drop(owed);
+        if !some.is_empty() {
+            let directory = self.clone();
+            tokio::spawn(async move { directory.tell_heads(some).await });
+        }
+    }
+
+    async fn tell_heads(&self, conversations: Vec<ConversationId>) {
+        stream::iter(conversations)
+            .for_each_concurrent(ACTIVATIONS_AT_ONCE, async |conversation| {
+                if let Err(error) = self.tell_head(conversation).await {
+                    tracing::debug!(%conversation, %error, "a head is owed");
+                    self.0.owed.lock().insert(conversation);
+                }
+            })
+            .await;
     }
 
     async fn activate_live(&self, slot: u16, epoch: u64) -> Result<usize, StoreError> {
@@ -129,10 +185,16 @@ impl Directory {
             let full = page.len() == SCAN_ROWS;
             count += page.len();
             let mut activated = stream::iter(page)
-                .map(|conversation| self.activate(slot, epoch, conversation))
+                .map(async |id| (id, self.activate(slot, epoch, id).await))
                 .buffer_unordered(ACTIVATIONS_AT_ONCE);
-            while let Some(result) = activated.next().await {
-                result?;
+            while let Some((conversation, result)) = activated.next().await {
+                // One that cannot be activated must not keep its whole slot
+                // from being served; but its head row is not believed.
+                if let Err(error) = result
+                    && !self.0.unsettled.note(conversation)
+                {
+                    return Err(error);
+                }
             }
             if !full {
                 return Ok(count);

@@ -54,6 +54,8 @@ pub struct KeeperArguments {
 /// What a keeper is told.
 #[derive(Debug)]
 pub enum KeeperMessage {
+    /// Go on as a new incarnation.
+    Begin,
     /// Time passed.
     Tick,
     /// Something happened.
@@ -73,12 +75,7 @@ impl Actor for Keeper {
         myself: ActorRef<KeeperMessage>,
         state: KeeperArguments,
     ) -> Result<KeeperArguments, ActorProcessingErr> {
-        let incarnation = Uuid::from_bytes(random()?);
-        state.tell(&myself, Input::Start(incarnation));
-        // All of them, until placement over many nodes comes.
-        let all: BTreeSet<u16> = (0..SLOTS).collect();
-        state.tell(&myself, Input::Assign(all));
-        tick_later(&myself);
+        myself.cast(KeeperMessage::Begin)?;
         Ok(state)
     }
 
@@ -89,6 +86,14 @@ impl Actor for Keeper {
         state: &mut KeeperArguments,
     ) -> Result<(), ActorProcessingErr> {
         match message {
+            KeeperMessage::Begin => {
+                let incarnation = Uuid::from_bytes(random()?);
+                state.tell(&myself, Input::Start(incarnation));
+                // All of them, until placement over many nodes comes.
+                let all: BTreeSet<u16> = (0..SLOTS).collect();
+                state.tell(&myself, Input::Assign(all));
+                tick_later(&myself);
+            }
             KeeperMessage::Tick => {
                 for (slot, above) in state.tenure.take_above() {
                     state.tell(&myself, Input::EpochAbove(slot, above));
@@ -122,7 +127,10 @@ impl KeeperArguments {
                 metrics::counter!("fanfare_lease_fenced_total").increment(1);
                 tracing::warn!("this node was fenced: it goes on without its slots");
                 match random() {
-                    Ok(bytes) => self.say(myself, Input::Start(Uuid::from_bytes(bytes))),
+                    Ok(bytes) => {
+                        let start = Input::Start(Uuid::from_bytes(bytes));
+                        tell(myself, start);
+                    }
                     Err(error) => {
                         tracing::error!(%error, "no new incarnation");
                         myself.stop(Some("no new incarnation".to_owned()));
@@ -134,19 +142,51 @@ impl KeeperArguments {
     }
 
     fn ask(&self, myself: &ActorRef<KeeperMessage>, request: Effect) {
-        let (leases, keeper) = (Arc::clone(&self.leases), myself.clone());
+        let leases = Arc::clone(&self.leases);
+        let mut owed = OwedAnswer {
+            keeper: myself.clone(),
+            answer: unanswered(&request),
+        };
         tokio::spawn(async move {
-            if let Some(answered) = perform(leases.as_ref(), request).await {
-                // One that ended needs no answer: its successor asks anew.
-                let _ = keeper.cast(KeeperMessage::Told(answered));
+            if let Some(answer) = perform(leases.as_ref(), request).await {
+                owed.answer = Some(answer);
             }
         });
     }
+}
 
-    fn say(&self, myself: &ActorRef<KeeperMessage>, input: Input) {
-        if myself.cast(KeeperMessage::Told(input)).is_err() {
-            tracing::debug!("the keeper ended");
+/// The machine is answered once, however the request ends.
+struct OwedAnswer {
+    keeper: ActorRef<KeeperMessage>,
+    answer: Option<Input>,
+}
+
+impl Drop for OwedAnswer {
+    fn drop(&mut self) {
+        if let Some(answer) = self.answer.take() {
+            tell(&self.keeper, answer);
         }
+    }
+}
+
+/// One that ended needs no word: its successor asks anew.
+fn tell(keeper: &ActorRef<KeeperMessage>, input: Input) {
+    if keeper.cast(KeeperMessage::Told(input)).is_err() {
+        tracing::debug!("the keeper ended");
+    }
+}
+
+/// What a request that broke off is answered with.
+fn unanswered(request: &Effect) -> Option<Input> {
+    match request {
+        Effect::ReadLease { ask, node } | Effect::SwapLease { ask, node, .. } => {
+            Some(Input::Lease(node.clone(), *ask, Answer::Failed))
+        }
+        Effect::ReadSlots { ask } => Some(Input::Slots(*ask, None)),
+        Effect::ReadSlot { ask, slot } | Effect::SwapSlot { ask, slot, .. } => {
+            Some(Input::Slot(*slot, *ask, Answer::Failed))
+        }
+        Effect::Own { .. } | Effect::Drain { .. } | Effect::GiveUp { .. } | Effect::Fenced => None,
     }
 }
 

@@ -1,15 +1,16 @@
 //! How a node comes to own slots, and how it lets go of them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use fanfare_engine::lease::{NodeName, Terms};
-use fanfare_engine::port::{Leases, Ownership};
-use fanfare_protocol::limits::SLOTS;
+use fanfare_engine::lease::{NodeName, Resignation, Terms};
+use fanfare_engine::port::{Leases, Ownership, StoreError};
+use fanfare_protocol::limits::{LEASE_TICK_MS, SLOT_RECOVERIES_AT_ONCE, SLOTS};
+use futures_util::stream::{self, StreamExt as _};
 use ractor::{ActorCell, ActorId, ActorRef, ActorRuntime, SpawnErr};
 
 use super::{Keeper, KeeperArguments, KeeperMessage, SlotChange, Tenure};
 use crate::directory::Directory;
-use crate::node::StartError;
 
 /// How a node comes to own slots.
 pub enum Tenancy {
@@ -40,8 +41,14 @@ pub(crate) struct Leased {
 impl Leased {
     /// Marks the own lease as over, so that nobody waits for it to lapse.
     pub(crate) async fn resign(&self) {
-        let Some((row, over)) = self.tenure.resign() else {
-            return;
+        let (row, over) = loop {
+            match self.tenure.resign() {
+                Resignation::Swap(row, over) => break (row, over),
+                Resignation::Done => return,
+                Resignation::Later => {
+                    tokio::time::sleep(Duration::from_millis(LEASE_TICK_MS)).await;
+                }
+            }
         };
         let node = self.node.clone();
         if let Err(error) = self.leases.swap_lease(node, Some(row), over).await {
@@ -104,24 +111,15 @@ impl Tenancy {
         }
     }
 
-    /// Recovers what is ours already, or starts the keeper that brings slots.
-    pub(crate) async fn begin(
+    /// Starts the keeper that brings slots, where there are leases.
+    pub(crate) fn begin(
         &self,
         directory: &Directory,
         tenure: Option<&Arc<Tenure>>,
         parent: &ActorCell,
-    ) -> Result<Option<Keepership>, StartError> {
-        let (leases, tenure) = match (self, tenure) {
-            (Self::Leased { leases, .. }, Some(tenure)) => (leases, tenure),
-            (Self::Leased { .. }, None) => return Ok(None),
-            (Self::Sole(_, epoch), _) => {
-                let mut recovered = 0;
-                for slot in 0..SLOTS {
-                    recovered += directory.recover_once(slot, *epoch).await?;
-                }
-                tracing::info!(epoch, recovered, "data claimed");
-                return Ok(None);
-            }
+    ) -> Result<Option<Keepership>, SpawnErr> {
+        let (Self::Leased { leases, .. }, Some(tenure)) = (self, tenure) else {
+            return Ok(None);
         };
         let heard = directory.clone();
         let arguments = KeeperArguments {
@@ -132,6 +130,23 @@ impl Tenancy {
         let told = Arc::clone(tenure);
         directory.raise_by(Box::new(move |slot, above| told.epoch_above(slot, above)));
         Ok(Some(Keepership::start(arguments, parent)?))
+    }
+
+    /// Recovers what is ours already, where this process has the store to
+    /// itself.
+    pub(crate) async fn recover(&self, directory: &Directory) -> Result<(), StoreError> {
+        let Self::Sole(_, epoch) = self else {
+            return Ok(());
+        };
+        let mut slots = stream::iter(0..SLOTS)
+            .map(|slot| directory.recover_once(slot, *epoch))
+            .buffer_unordered(SLOT_RECOVERIES_AT_ONCE);
+        let mut recovered = 0;
+        while let Some(count) = slots.next().await {
+            recovered += count?;
+        }
+        tracing::info!(epoch, recovered, "data claimed");
+        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fanfare_engine::lease::{Effect, Input, Lease, LeaseRow, NodeName, Terms};
+use fanfare_engine::lease::{Effect, Input, Lease, NodeName, Resignation, Terms};
 use fanfare_engine::port::Ownership;
 use parking_lot::Mutex;
 
@@ -13,6 +13,8 @@ pub struct Tenure {
     machine: Mutex<Lease>,
     /// Slots with a log that knows a higher epoch, at most one number each.
     above: Mutex<BTreeMap<u16, u64>>,
+    #[cfg(test)]
+    doomed: std::sync::atomic::AtomicBool,
 }
 
 impl Tenure {
@@ -21,10 +23,12 @@ impl Tenure {
         Self {
             machine: Mutex::new(Lease::new(me, folder_locked, terms)),
             above: Mutex::default(),
+            #[cfg(test)]
+            doomed: false.into(),
         }
     }
 
-    /// A log in a slot knows an epoch at or above the slot's: the slot is
+    /// A log in a slot knows an epoch above the slot's: the slot is
     /// raised above it, at the next tick.
     pub fn epoch_above(&self, slot: u16, above: u64) {
         let mut all = self.above.lock();
@@ -52,11 +56,23 @@ impl Tenure {
     }
 
     /// Ends in order; see [`Lease::resign`]. Slots are owned no more.
-    pub fn resign(&self) -> Option<(LeaseRow, LeaseRow)> {
+    pub fn resign(&self) -> Resignation {
         self.machine.lock().resign()
     }
 
+    /// The keeper dies with what it is told next, to see that another one
+    /// takes over.
+    #[cfg(test)]
+    pub fn doom(&self) {
+        use std::sync::atomic::Ordering;
+        self.doomed.store(true, Ordering::SeqCst);
+    }
+
     pub(super) fn handle(&self, input: Input) -> Vec<Effect> {
+        #[cfg(test)]
+        if self.doomed.swap(false, std::sync::atomic::Ordering::SeqCst) {
+            panic!("a keeper dies, as a test asked");
+        }
         self.machine.lock().handle(input, clock::moment())
     }
 

@@ -5,6 +5,7 @@
 //! gone: the conversation is held at the appender until then, so no other
 //! activation begins, which might judge differently.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use fanfare_engine::effect::Effects;
@@ -15,8 +16,9 @@ use fanfare_engine::room::activation::{AdoptError, Adopted};
 use fanfare_engine::room::steps::{Activation, Did, Step};
 use fanfare_engine::row::{EpochRow, LogRow, bucket_of};
 use fanfare_protocol::conversation::Kind;
-use fanfare_protocol::limits::{IDEMPOTENT_MS, SCAN_ROWS};
+use fanfare_protocol::limits::{IDEMPOTENT_MS, LOADS_KEPT_MAX, SCAN_ROWS};
 use fanfare_protocol::{ConversationId, Limits, UserId};
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::actor::{RoomPorts, supply};
@@ -47,6 +49,12 @@ pub(super) async fn activate(
     limits: &Limits,
 ) -> Result<RoomState, LoadError> {
     let held = ports.appender.begin(conversation).await;
+    if !ports.appender.keeps(conversation, epoch) {
+        return Err(LoadError::GivenUp);
+    }
+    if let Some(state) = ports.loads.take(conversation, epoch) {
+        return Ok(state);
+    }
     let mut loading = Loading {
         ports: ports.clone(),
         conversation,
@@ -58,13 +66,37 @@ pub(super) async fn activate(
         loading.read(limits).await?;
     }
     let (loaded, state) = oneshot::channel();
+    let loads = ports.loads.clone();
     tokio::spawn(async move {
         let finished = loading.finish().await;
+        // Who asked may have lost patience: the next one takes it over.
+        if let Err(Ok(state)) = loaded.send(finished) {
+            loads.keep(conversation, epoch, state);
+        }
         drop(held);
-        // Who asked may have lost patience: the next one finds it done.
-        let _ = loaded.send(finished);
     });
     state.await.unwrap_or(Err(LoadError::GivenUp))
+}
+
+/// States whose rooms did not wait for them. As long as no other room loads,
+/// nothing is written, so they stay true.
+#[derive(Clone, Default)]
+pub struct Loads(Arc<Mutex<HashMap<ConversationId, (u64, RoomState)>>>);
+
+impl Loads {
+    fn keep(&self, conversation: ConversationId, epoch: u64, state: RoomState) {
+        let mut all = self.0.lock();
+        if all.len() >= LOADS_KEPT_MAX {
+            // Whoever comes next does it again.
+            all.clear();
+        }
+        all.insert(conversation, (epoch, state));
+    }
+
+    fn take(&self, conversation: ConversationId, epoch: u64) -> Option<RoomState> {
+        let (of, state) = self.0.lock().remove(&conversation)?;
+        (of == epoch).then_some(state)
+    }
 }
 
 struct Loading {

@@ -17,7 +17,7 @@ use fanfare_protocol::{ConversationId, Limits, UserId};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::AbortHandle;
 
-use super::activate::{LoadError, activate};
+use super::activate::{LoadError, Loads, activate};
 use crate::appender::Appender;
 use crate::clock;
 use crate::directory::Directory;
@@ -32,6 +32,8 @@ pub struct RoomPorts {
     pub members: Arc<dyn Members>,
     /// Writes.
     pub appender: Appender,
+    /// What was loaded for rooms that did not wait.
+    pub loads: Loads,
 }
 
 /// What a room starts with.
@@ -273,7 +275,7 @@ impl State {
                 Err(error) => {
                     tracing::warn!(%conversation, %error, "room could not load");
                     if let LoadError::Adopt(AdoptError::EpochAbove(above)) = error {
-                        directory.epoch_above(conversation, above);
+                        directory.epoch_above(conversation, epoch, above);
                     }
                 }
             }

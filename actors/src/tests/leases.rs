@@ -6,7 +6,7 @@ use std::sync::Arc;
 use fanfare_engine::lease::NodeName;
 use fanfare_engine::port::{Order, RowRange};
 use fanfare_engine::reader::settled;
-use fanfare_engine::row::LogRow;
+use fanfare_engine::row::{HeadRow, LogRow};
 use fanfare_protocol::command::{Command, SendMessage};
 use fanfare_protocol::message::MessageType;
 use fanfare_protocol::{Code, ConversationId};
@@ -15,7 +15,7 @@ use fanfare_storage::dying::{Fault, Operation};
 use serde_json::{Value, json};
 
 use super::faults::{group, say};
-use super::world::{Peer, World, until};
+use super::world::{PATIENCE, Peer, World, until};
 
 async fn ready(world: &World) {
     until(|| world.node.ready().is_ok()).await;
@@ -31,12 +31,15 @@ fn code(reply: &Value) -> &Value {
 
 /// Sends the same until it is neither refused for now nor unknown.
 async fn insist(peer: &mut Peer, room: ConversationId, what: &str) -> Value {
-    loop {
-        let reply = say(peer, room, what, what).await;
-        if reply["error"]["retryable"] != json!(true) {
-            return reply;
+    let insisting = async {
+        loop {
+            let reply = say(peer, room, what, what).await;
+            if reply["error"]["retryable"] != json!(true) {
+                return reply;
+            }
         }
-    }
+    };
+    tokio::time::timeout(PATIENCE, insisting).await.unwrap()
 }
 
 async fn rows(world: &World, conversation: ConversationId) -> Vec<LogRow> {
@@ -53,14 +56,14 @@ async fn rows(world: &World, conversation: ConversationId) -> Vec<LogRow> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_without_slots_is_not_ready_and_answers_unavailable() {
     let store = Arc::new(Memory::new());
-    let one = World::leased(Arc::clone(&store), "one", true).await;
+    let one = World::leased(Arc::clone(&store), "one").await;
     ready(&one).await;
     let alice = one.person("alice").await;
     let room = group(&one, &[alice]).await;
     let mut a = one.connect(alice, json!([])).await;
     assert_eq!(*text(&say(&mut a, room, "here", "k1").await), json!("here"));
 
-    let two = World::leased(store, "two", true).await;
+    let two = World::leased(store, "two").await;
     // Nobody is told that they have no conversations.
     let elsewhere = two.hello(alice, json!([])).await;
     assert_eq!(*code(&elsewhere.welcome), json!("unavailable"));
@@ -88,7 +91,7 @@ async fn a_node_without_slots_is_not_ready_and_answers_unavailable() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_replaced_owner_writes_late_is_nobodys() {
     let store = Arc::new(Memory::new());
-    let one = World::leased(Arc::clone(&store), "one", true).await;
+    let one = World::leased(Arc::clone(&store), "one").await;
     ready(&one).await;
     let (alice, bob) = (one.person("alice").await, one.person("bob").await);
     let room = group(&one, &[alice, bob]).await;
@@ -102,7 +105,7 @@ async fn what_a_replaced_owner_writes_late_is_nobodys() {
     until(|| one.switch.hanging() == 1).await;
     one.switch.die();
 
-    let two = World::leased(Arc::clone(&store), "two", true).await;
+    let two = World::leased(Arc::clone(&store), "two").await;
     ready(&two).await;
     let mut b = two.connect(bob, json!([])).await;
     let won = insist(&mut b, room, "won").await;
@@ -130,13 +133,13 @@ async fn what_a_replaced_owner_writes_late_is_nobodys() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outage_of_the_store_fences_nobody_and_keeps_epochs() {
     let store = Arc::new(Memory::new());
-    let one = World::leased(Arc::clone(&store), "one", true).await;
+    let one = World::leased(Arc::clone(&store), "one").await;
     ready(&one).await;
     let alice = one.person("alice").await;
     let room = group(&one, &[alice]).await;
     let mut a = one.connect(alice, json!([])).await;
     say(&mut a, room, "before", "k1").await;
-    let two = World::leased(store, "two", true).await;
+    let two = World::leased(store, "two").await;
 
     // Neither node reaches the store, until the lease has lapsed for long.
     one.switch.die();
@@ -155,22 +158,20 @@ async fn an_outage_of_the_store_fences_nobody_and_keeps_epochs() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_of_the_same_folder_waits_for_no_lease() {
+    // Nobody's patience is as long as this lease.
+    let lease_ms = 600_000;
     let store = Arc::new(Memory::new());
-    let one = World::leased(Arc::clone(&store), "one", true).await;
+    let one = World::leased_for(lease_ms, Arc::clone(&store), "one", true).await;
     ready(&one).await;
     let (alice, bob) = (one.person("alice").await, one.person("bob").await);
     let room = group(&one, &[alice, bob]).await;
     let mut a = one.connect(alice, json!([])).await;
     say(&mut a, room, "before", "k1").await;
     one.switch.die();
-    // The lease of the one that died stays as it is.
-    let again = World::leased(store, "one", true).await;
+    let again = World::leased_for(lease_ms, store, "one", true).await;
     ready(&again).await;
     let mut b = again.connect(bob, json!([])).await;
-    assert_eq!(
-        *text(&say(&mut b, room, "after", "k2").await),
-        json!("after")
-    );
+    assert_eq!(*text(&insist(&mut b, room, "after").await), json!("after"));
     let rows = rows(&again, room).await;
     let seqs: Vec<u64> = rows.iter().map(|row| row.seq).collect();
     assert_eq!(seqs, (1..=rows.len() as u64).collect::<Vec<_>>());
@@ -178,9 +179,94 @@ async fn a_restart_of_the_same_folder_waits_for_no_lease() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_keeper_that_dies_is_replaced_and_claims_again() {
+    let store = Arc::new(Memory::new());
+    let one = World::leased_for(600_000, store, "one", true).await;
+    ready(&one).await;
+    let alice = one.person("alice").await;
+    let room = group(&one, &[alice]).await;
+    let mut a = one.connect(alice, json!([])).await;
+    say(&mut a, room, "before", "k1").await;
+    one.node.kill_keeper();
+    until(|| one.node.ready().is_err()).await;
+    ready(&one).await;
+    assert_eq!(*text(&insist(&mut a, room, "after").await), json!("after"));
+    assert_eq!(rows(&one, room).await.last().unwrap().epoch, 2);
+    let event = a.event("message:received").await;
+    assert_eq!(event["data"]["message"]["text"], json!("before"));
+    let event = a.event("message:received").await;
+    assert_eq!(event["data"]["message"]["text"], json!("after"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_listens_at_an_owner_that_was_replaced_misses_nothing_once_it_owns_again() {
+    let store = Arc::new(Memory::new());
+    let one = World::leased(Arc::clone(&store), "one").await;
+    ready(&one).await;
+    let (alice, bob) = (one.person("alice").await, one.person("bob").await);
+    let room = group(&one, &[alice, bob]).await;
+    let mut a = one.connect(alice, json!([])).await;
+    say(&mut a, room, "first", "k1").await;
+    a.event("message:received").await;
+    one.switch.die();
+
+    let two = World::leased(store, "two").await;
+    ready(&two).await;
+    let mut b = two.connect(bob, json!([])).await;
+    for what in ["second", "third"] {
+        assert_eq!(*text(&insist(&mut b, room, what).await), json!(what));
+    }
+    one.switch.revive();
+    until(|| one.node.ready().is_err_and(|why| why.contains("owns 0"))).await;
+    two.node.stop().await;
+    ready(&one).await;
+    // Nobody writes, and still they come.
+    for what in ["second", "third"] {
+        let event = a.event("message:received").await;
+        assert_eq!(event["data"]["message"]["text"], json!(what));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_head_is_told_before_what_was_under_way_is_activated() {
+    let store = Arc::new(Memory::new());
+    let one = World::leased_for(600_000, Arc::clone(&store), "one", true).await;
+    ready(&one).await;
+    let alice = one.person("alice").await;
+    let room = group(&one, &[alice]).await;
+    let mut a = one.connect(alice, json!([])).await;
+    say(&mut a, room, "kept", "k1").await;
+    let newest = rows(&one, room).await.len() as u64;
+    // It dies awake: its head row is behind, and says that it is clean.
+    let log = store.ports().log;
+    let stale = HeadRow {
+        seq: newest - 1,
+        clean: newest - 1,
+        ..one.node.directory().head(room).await.unwrap().unwrap()
+    };
+    log.put_head(1, stale).await.unwrap();
+    one.switch.die();
+
+    let again = World::leased_for(600_000, Arc::clone(&store), "one", true).await;
+    for _ in 0..3 {
+        again.switch.fail_next(Operation::Live, Fault::Unavailable);
+    }
+    let heads = async {
+        loop {
+            if let Ok(head) = again.node.directory().head(room).await {
+                return head.unwrap().seq;
+            }
+        }
+    };
+    let seq = tokio::time::timeout(PATIENCE, heads).await.unwrap();
+    assert_eq!(seq, newest);
+    ready(&again).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_stops_in_order_is_not_waited_for() {
     let store = Arc::new(Memory::new());
-    let one = World::leased(Arc::clone(&store), "one", true).await;
+    let one = World::leased(Arc::clone(&store), "one").await;
     ready(&one).await;
     let (alice, bob) = (one.person("alice").await, one.person("bob").await);
     let room = group(&one, &[alice, bob]).await;
@@ -190,7 +276,7 @@ async fn who_stops_in_order_is_not_waited_for() {
     let name = NodeName::new("one").unwrap();
     let lease = store.ports().leases.lease(name).await.unwrap().unwrap();
     assert!(lease.fenced, "{lease:?}");
-    let two = World::leased(store, "two", true).await;
+    let two = World::leased(store, "two").await;
     ready(&two).await;
     let mut b = two.connect(bob, json!([])).await;
     assert_eq!(
@@ -202,7 +288,7 @@ async fn who_stops_in_order_is_not_waited_for() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_knows_a_higher_epoch_raises_its_slot() {
     let store = Arc::new(Memory::new());
-    let one = World::leased(Arc::clone(&store), "one", true).await;
+    let one = World::leased(Arc::clone(&store), "one").await;
     ready(&one).await;
     let alice = one.person("alice").await;
     let room = group(&one, &[alice]).await;
@@ -225,8 +311,8 @@ async fn a_log_that_knows_a_higher_epoch_raises_its_slot() {
         ..ahead
     };
     log.put_epoch(8, never).await.unwrap();
-    while reply["error"]["retryable"] == json!(true) {
-        reply = say(&mut a, room, "after", "k2").await;
+    if reply["error"]["retryable"] == json!(true) {
+        reply = insist(&mut a, room, "after").await;
     }
     assert_eq!(*text(&reply), json!("after"), "{reply}");
     let later = log.epochs(room).await.unwrap();

@@ -70,10 +70,20 @@ impl World {
 
     /// One of several nodes over a store, which it reaches through a switch of
     /// its own. Leases hold for a second.
-    pub async fn leased(store: Arc<Memory>, name: &str, folder_locked: bool) -> Self {
+    pub async fn leased(store: Arc<Memory>, name: &str) -> Self {
+        Self::leased_for(1000, store, name, false).await
+    }
+
+    /// The same, with leases of this length.
+    pub async fn leased_for(
+        lease_ms: u64,
+        store: Arc<Memory>,
+        name: &str,
+        folder_locked: bool,
+    ) -> Self {
         let (ports, switch) = wrap(store.ports());
         let terms = Terms {
-            lease_ms: 1000,
+            lease_ms,
             renew_ms: 200,
             margin_ms: 200,
             gap_ms: 400,
@@ -89,6 +99,8 @@ impl World {
         };
         let limits = Arc::new(Limits {
             room_idle_ms: 60_000,
+            // So that only what becomes of the slot answers.
+            append_ms_max: 60_000,
             ..Limits::default()
         });
         Self::of(store, ports, switch, tenancy, limits).await

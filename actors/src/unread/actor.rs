@@ -400,6 +400,10 @@ async fn connected(
 }
 
 async fn counts(parts: &UnreadParts, conversation: ConversationId, users: &[UserId]) -> Counts {
+    if !parts.directory.is_served(conversation) {
+        // Another node counts.
+        return Ok(vec![None; users.len()]);
+    }
     match parts.directory.head(conversation).await? {
         Some(head) => count_all(&*parts.marks, conversation, users, &head).await,
         None => Ok(vec![None; users.len()]),

@@ -103,6 +103,17 @@ pub enum Effect {
     Fenced,
 }
 
+/// What is left to do for a node that ends in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resignation {
+    /// A change of the lease row is under way: ask again.
+    Later,
+    /// The row is to be changed from the first to the second.
+    Swap(LeaseRow, LeaseRow),
+    /// Nothing.
+    Done,
+}
+
 /// A node's lease and slots.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Lease {
@@ -177,12 +188,18 @@ impl Lease {
     }
 
     /// Ends in order: everything is given up, and the lease row is to be
-    /// changed from the first to the second, so that nobody waits for it to
-    /// lapse. `None` when there is none, or a change of it is under way.
-    pub fn resign(&mut self) -> Option<(LeaseRow, LeaseRow)> {
+    /// changed so that nobody waits for it to lapse.
+    pub fn resign(&mut self) -> Resignation {
         self.slots.clear();
         self.wanted.clear();
-        self.own.take().and_then(|own| own.resigned())
+        match self.own.take() {
+            None => Resignation::Done,
+            Some(own) if own.is_changing() => {
+                self.own = Some(own);
+                Resignation::Later
+            }
+            Some(own) => own.resigned(),
+        }
     }
 
     /// Takes note of what happened at `now`.

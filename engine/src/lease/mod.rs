@@ -16,5 +16,5 @@ mod slots;
 #[cfg(test)]
 mod tests;
 
-pub use machine::{Answer, Ask, Effect, Input, Lease};
+pub use machine::{Answer, Ask, Effect, Input, Lease, Resignation};
 pub use row::{LeaseRow, Moment, NoNodeName, NodeName, Owner, SlotRow, Terms};

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::machine::{Answer, Ask, Asks, Effect};
+use super::machine::{Answer, Ask, Asks, Effect, Resignation};
 use super::observed::Observed;
 use super::row::{LeaseRow, Moment, NodeName, Terms};
 
@@ -74,15 +74,22 @@ impl Own {
         self.held.as_ref().is_some_and(within)
     }
 
-    /// The row as it is, and as it is once this incarnation is over.
-    pub fn resigned(&self) -> Option<(LeaseRow, LeaseRow)> {
-        let row = self.held.as_ref().filter(|_| self.pending.is_none())?.row;
+    /// Whether a change of the row is under way.
+    pub fn is_changing(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// From the row as it is to the row of an incarnation that is over.
+    pub fn resigned(&self) -> Resignation {
+        let Some(Held { row, .. }) = self.held else {
+            return Resignation::Done;
+        };
         let over = LeaseRow {
             renewal: row.renewal + 1,
             fenced: true,
             ..row
         };
-        Some((row, over))
+        Resignation::Swap(row, over)
     }
 
     /// What is due now.

@@ -1,7 +1,5 @@
 //! Limits of what several nodes share: leases, slots, the CQL store.
 
-use super::LIVE_NOTE_MS;
-
 /// How long a node's lease holds, from before the request that renewed it (ARCHITECTURE §7).
 pub const LEASE_MS: u64 = 5000;
 /// Time between two renewals of a lease.
@@ -20,6 +18,12 @@ pub const LEASE_RETRY_MS: u64 = 250;
 pub const LEASE_TICK_MS: u64 = 100;
 /// What is in flight when a slot is handed off may take this long.
 pub const HAND_OFF_MS: u64 = 2000;
+/// States of conversations that were loaded after their rooms had lost patience,
+/// kept for the next rooms.
+pub const LOADS_KEPT_MAX: usize = 256;
+/// Conversations that could not be activated, noted at once; with more the
+/// recovery of slots is tried again.
+pub const UNSETTLED_MAX: usize = 65_536;
 /// Longest pause before the recovery of a slot is tried again.
 pub const RECOVERY_RETRY_MS_MAX: u64 = 4000;
 /// Slots whose unfinished conversations are activated at once.
@@ -30,8 +34,8 @@ pub const SLOT_SWAPS_AT_ONCE: usize = 32;
 pub const NODE_NAME_BYTES_MAX: usize = 64;
 /// One request to a CQL server, its retries by the driver included (ARCHITECTURE §6).
 pub const CQL_REQUEST_MS: u64 = 2000;
-/// One compare-and-set of a lease or slot on a CQL server: three tries fit into
-/// the time between two renewals and the end of the lease.
+/// One compare-and-set or read of a lease or slot on a CQL server: a try, a look
+/// at what came of it and another try fit twice between a renewal and the end.
 pub const CQL_SWAP_MS: u64 = 700;
 /// Notes of rooms that are awake count from here (2020-01-01), so that those of a
 /// process that starts again under one epoch go on above those before.
@@ -76,9 +80,6 @@ pub const CQL_WRITE_ATTEMPTS: usize = 3;
 pub const CQL_CAS_ROUNDS: usize = 8;
 /// The CQL store looks this often whether the servers take writes.
 pub const CQL_PROBE_MS: u64 = 500;
-/// A note that a conversation is in the middle of something ends by itself
-/// after three times the period at which it is renewed.
-pub const LIVE_NOTE_TTL_S: i32 = (3 * LIVE_NOTE_MS / 1000) as i32;
 /// A claim of limited life stays this long behind its end, so that no clock
 /// of a server ends it early.
 pub const CLAIM_TTL_MARGIN_S: i64 = 3600;

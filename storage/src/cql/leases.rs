@@ -50,8 +50,14 @@ impl Leases for Rows {
             let stored: Vec<(i16, String, Vec<u8>, i64)> = rows_of(&answer)?;
             let mut found = Vec::with_capacity(stored.len());
             for (slot, owner, incarnation, epoch) in stored {
-                let slot = u16::try_from(slot).map_err(damaged)?;
-                found.push((slot, slot_of_row((owner, incarnation, epoch))?));
+                // One odd row must not keep all the others from being claimed.
+                match (
+                    u16::try_from(slot),
+                    slot_of_row((owner, incarnation, epoch)),
+                ) {
+                    (Ok(slot), Ok(row)) => found.push((slot, row)),
+                    _ => tracing::error!(slot, "the row of a slot is damaged"),
+                }
             }
             Ok(found)
         })

@@ -16,7 +16,7 @@ use fanfare_engine::port::{Log, Order, PortFuture, RowRange, StoreError};
 use fanfare_engine::row::{EpochRow, HeadRow, LogRow, bucket_of};
 use fanfare_engine::secret::Fingerprint;
 use fanfare_engine::stamp::Stamp;
-use fanfare_protocol::limits::{BUCKET_ROWS, CQL_PAGE_ROWS, LIVE_NOTE_TTL_S, LIVE_NOTES_FROM_MS};
+use fanfare_protocol::limits::{BUCKET_ROWS, CQL_PAGE_ROWS, LIVE_NOTES_FROM_MS};
 use fanfare_protocol::{ConversationId, Timestamp};
 
 use super::error::damaged;
@@ -126,7 +126,6 @@ impl Log for Rows {
                 conversation.into(),
                 Value::Number(at.0),
                 stamp.into(),
-                Value::Int(LIVE_NOTE_TTL_S),
             ],
         };
         Box::pin(self.write_partition(vec![put]))

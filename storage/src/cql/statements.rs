@@ -24,6 +24,8 @@ enum Kind {
     /// Compare-and-set of a lease or slot, with less time: several tries
     /// must fit into the time that a lease holds.
     Swap,
+    /// The read that goes with it, with as little time.
+    Look,
     /// A read that first finishes what compare-and-set left in the middle.
     Serial,
 }
@@ -66,7 +68,7 @@ statements! {
     epochs: Read "SELECT epoch, first_seq FROM {data}.epochs WHERE conversation = ? AND epoch > ? ORDER BY epoch ASC LIMIT ?";
     put_epoch: Write "INSERT INTO {data}.epochs (conversation, epoch, first_seq) VALUES (?, ?, ?) USING TIMESTAMP ?";
     live: Read "SELECT conversation FROM {data}.live WHERE slot = ? AND conversation > ? ORDER BY conversation ASC LIMIT ?";
-    put_live: Write "INSERT INTO {data}.live (slot, conversation, at) VALUES (?, ?, ?) USING TIMESTAMP ? AND TTL ?";
+    put_live: Write "INSERT INTO {data}.live (slot, conversation, at) VALUES (?, ?, ?) USING TIMESTAMP ?";
     drop_live: Write "DELETE FROM {data}.live USING TIMESTAMP ? WHERE slot = ? AND conversation = ?";
     member: Read "SELECT membership FROM {data}.members_of WHERE conversation = ? AND member = ?";
     members_of: Read "SELECT member, membership FROM {data}.members_of WHERE conversation = ? AND member > ? ORDER BY member ASC LIMIT ?";
@@ -95,11 +97,11 @@ statements! {
     set_family: Cas "UPDATE {names}.families SET rev = ?, family = ? WHERE session = ? IF rev = ?";
     single: Serial "SELECT value FROM {names}.single_values WHERE name = ?";
     new_single: Cas "INSERT INTO {names}.single_values (name, value) VALUES (?, ?) IF NOT EXISTS";
-    lease: Serial "SELECT incarnation, renewal, fenced FROM {names}.leases WHERE node = ?";
+    lease: Look "SELECT incarnation, renewal, fenced FROM {names}.leases WHERE node = ?";
     new_lease: Swap "INSERT INTO {names}.leases (node, incarnation, renewal, fenced) VALUES (?, ?, ?, ?) IF NOT EXISTS";
     set_lease: Swap "UPDATE {names}.leases SET incarnation = ?, renewal = ?, fenced = ? WHERE node = ? IF incarnation = ? AND renewal = ? AND fenced = ?";
     slots: Read "SELECT slot, owner, incarnation, epoch FROM {names}.slots";
-    slot: Serial "SELECT owner, incarnation, epoch FROM {names}.slots WHERE slot = ?";
+    slot: Look "SELECT owner, incarnation, epoch FROM {names}.slots WHERE slot = ?";
     new_slot: Swap "INSERT INTO {names}.slots (slot, owner, incarnation, epoch) VALUES (?, ?, ?, ?) IF NOT EXISTS";
     set_slot: Swap "UPDATE {names}.slots SET owner = ?, incarnation = ?, epoch = ? WHERE slot = ? IF owner = ? AND incarnation = ? AND epoch = ?";
 }
@@ -116,18 +118,18 @@ async fn prepare(
         source: Box::new(source),
     })?;
     let profile = match kind {
-        Kind::Read | Kind::Serial => &profiles.reads,
+        Kind::Read | Kind::Serial | Kind::Look => &profiles.reads,
         Kind::Write | Kind::Cas | Kind::Swap => &profiles.writes,
     };
     prepared.set_execution_profile_handle(Some(profile.clone()));
     // A compare-and-set that is sent twice may answer for its first time.
     let conditional = matches!(kind, Kind::Cas | Kind::Swap);
     prepared.set_is_idempotent(!conditional);
-    if kind == Kind::Swap {
+    if matches!(kind, Kind::Swap | Kind::Look) {
         let patience = Duration::from_millis(CQL_SWAP_MS);
         prepared.set_request_timeout(Some(patience));
     }
-    if kind == Kind::Serial {
+    if matches!(kind, Kind::Serial | Kind::Look) {
         prepared.set_consistency(Consistency::Serial);
     }
     // The answer of a compare-and-set has more columns when it was refused.
@@ -152,7 +154,7 @@ mod tests {
                 Kind::Write => assert!(!names && cql.contains("USING TIMESTAMP ?"), "{cql}"),
                 // The timestamp of a conditional write is its ballot.
                 Kind::Cas | Kind::Swap => assert!(names && !cql.contains("TIMESTAMP"), "{cql}"),
-                Kind::Serial => assert!(names, "{cql}"),
+                Kind::Serial | Kind::Look => assert!(names, "{cql}"),
                 Kind::Read => {}
             }
             for banned in ["ALLOW FILTERING", "BYPASS CACHE", "USING TIMEOUT", ":"] {

@@ -1,7 +1,7 @@
 //! Slots, epochs, leases, readiness.
 
 use fanfare_engine::lease::{LeaseRow, NodeName, Owner, SlotRow};
-use fanfare_engine::port::{Ownership as _, Swap};
+use fanfare_engine::port::Swap;
 use fanfare_storage::Ports;
 use futures_util::future::join_all;
 use uuid::Uuid;

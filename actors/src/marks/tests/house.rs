@@ -30,7 +30,7 @@ use crate::notices::Notices;
 use crate::owner::Owner;
 use crate::relays::{RelayParts, Relays};
 use crate::reply::{Answered, Reply};
-use crate::room::{RoomPorts, RoomSupervisor, SupervisorArguments};
+use crate::room::{Loads, RoomPorts, RoomSupervisor, SupervisorArguments};
 use crate::session::SessionRef;
 use crate::sessions::{Present, Registered, Sessions};
 use crate::unread::{Counted, UnreadHandle, UnreadParts, count};
@@ -135,6 +135,7 @@ impl House {
             log: Arc::clone(&ports.log),
             members: Arc::clone(&ports.members),
             appender: Appender::new(Arc::clone(&ports.log), sole.clone()),
+            loads: Loads::default(),
         };
         let directory = Directory::new(sole, Arc::clone(&limits), room_ports);
         for slot in 0..SLOTS {
