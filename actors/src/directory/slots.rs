@@ -143,12 +143,15 @@ impl Directory {
     /// Tells followers how far the logs of a slot are, now that it is known.
     /// Those that cannot be told yet are told later ([`Self::pay_owed`]).
     async fn follow_again(&self, slot: u16) {
+        let followed = self.followed(slot);
+        self.tell_heads(followed).await;
+    }
+
+    fn followed(&self, slot: u16) -> Vec<ConversationId> {
         let owned = self.part_of(slot).owned.lock();
         let of_it = owned.iter().filter(|(id, _)| slot_of(**id) == slot);
         let followed = of_it.filter(|(_, row)| row.follower.is_some());
-        let followed: Vec<ConversationId> = followed.map(|(id, _)| *id).collect();
-        drop(owned);
-        self.tell_heads(followed).await;
+        followed.map(|(id, _)| *id).collect()
     }
 
     /// Tells heads that are owed, a bounded number at once.

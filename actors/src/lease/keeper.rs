@@ -149,7 +149,7 @@ impl KeeperArguments {
         };
         tokio::spawn(async move {
             if let Some(answer) = perform(leases.as_ref(), request).await {
-                owed.answer = Some(answer);
+                owed.becomes(answer);
             }
         });
     }
@@ -159,6 +159,12 @@ impl KeeperArguments {
 struct OwedAnswer {
     keeper: ActorRef<KeeperMessage>,
     answer: Option<Input>,
+}
+
+impl OwedAnswer {
+    fn becomes(&mut self, answer: Input) {
+        self.answer = Some(answer);
+    }
 }
 
 impl Drop for OwedAnswer {

@@ -5,5 +5,6 @@ mod activate;
 mod actor;
 mod supervisor;
 
+pub use activate::Loads;
 pub use actor::{Room, RoomArguments, RoomMessage, RoomPorts};
 pub use supervisor::{RoomSupervisor, SupervisorArguments};
