@@ -90,11 +90,11 @@ fn a_lock_survives_its_holder_and_is_taken_from_it() {
         Cql::open(&options).await.unwrap();
         let (_, fence) = lock(&options).await;
         // Somebody took the lock, noted nothing, and died.
-        send(
-            &options,
-            "DELETE FROM {table} WHERE scope = 'tables' AND number = 1 IF fence > 0",
-        )
-        .await;
+        for number in 1..=2 {
+            let applied = "scope = 'tables' AND number = ";
+            let forget = format!("DELETE FROM {{table}} WHERE {applied}{number} IF fence > 0");
+            send(&options, &forget).await;
+        }
         send(
             &options,
             "UPDATE {table} SET holder = 0x01, fence = 70, renewal = 3 WHERE scope = 'tables' IF fence > 0",
