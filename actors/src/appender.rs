@@ -59,7 +59,9 @@ impl Appender {
                 .append_until_known(conversation, &batch, note_live, &done)
                 .await;
             drop(held);
-            outcome.map(done);
+            if let Some(outcome) = outcome {
+                done(outcome);
+            }
         });
     }
 
@@ -73,7 +75,9 @@ impl Appender {
             let write = || this.log.apply(Arc::clone(&effects));
             let written = this.until_durable(conversation, epoch, write).await;
             drop(held);
-            written.map(|()| done(Outcome::Durable));
+            if written.is_some() {
+                done(Outcome::Durable);
+            }
         });
     }
 

@@ -148,7 +148,8 @@ mod tests {
 
     #[test]
     fn settings_that_do_not_fit_are_named() {
-        let table: [(fn(&mut Config), &str); 8] = [
+        type Spoil = fn(&mut Config);
+        let table: [(Spoil, &str); 8] = [
             (
                 |c| c.cql_nodes.clear(),
                 "`cql_nodes` is wrong: is missing; name some",
