@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::Tenure;
 use crate::account::random;
+use crate::clock;
 
 /// What happened to a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,8 +55,10 @@ pub struct KeeperArguments {
 /// What a keeper is told.
 #[derive(Debug)]
 pub enum KeeperMessage {
-    /// Go on as a new incarnation.
+    /// Begin as a new incarnation, and tick.
     Begin,
+    /// Go on as a new incarnation.
+    Resume,
     /// Time passed.
     Tick,
     /// Something happened.
@@ -65,49 +68,86 @@ pub enum KeeperMessage {
 /// The actor.
 pub struct Keeper;
 
+/// State of the actor.
+pub struct State {
+    args: KeeperArguments,
+    /// Since when slots have been shared with a node that goes first.
+    contended_from_ms: Option<u64>,
+}
+
 impl Actor for Keeper {
     type Msg = KeeperMessage;
-    type State = KeeperArguments;
+    type State = State;
     type Arguments = KeeperArguments;
 
     async fn pre_start(
         &self,
         myself: ActorRef<KeeperMessage>,
-        state: KeeperArguments,
-    ) -> Result<KeeperArguments, ActorProcessingErr> {
+        args: KeeperArguments,
+    ) -> Result<State, ActorProcessingErr> {
         myself.cast(KeeperMessage::Begin)?;
-        Ok(state)
+        Ok(State {
+            args,
+            contended_from_ms: None,
+        })
     }
 
     async fn handle(
         &self,
         myself: ActorRef<KeeperMessage>,
         message: KeeperMessage,
-        state: &mut KeeperArguments,
+        state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
             KeeperMessage::Begin => {
-                let incarnation = Uuid::from_bytes(random()?);
-                state.tell(&myself, Input::Start(incarnation));
+                state.args.start(&myself)?;
                 // All of them, until placement over many nodes comes.
                 let all: BTreeSet<u16> = (0..SLOTS).collect();
-                state.tell(&myself, Input::Assign(all));
+                state.args.tell(&myself, Input::Assign(all));
                 tick_later(&myself);
             }
+            KeeperMessage::Resume => state.args.start(&myself)?,
             KeeperMessage::Tick => {
-                for (slot, above) in state.tenure.take_above() {
-                    state.tell(&myself, Input::EpochAbove(slot, above));
-                }
-                state.tell(&myself, Input::Tick);
+                state.tick(&myself);
                 tick_later(&myself);
             }
-            KeeperMessage::Told(input) => state.tell(&myself, input),
+            KeeperMessage::Told(input) => state.args.tell(&myself, input),
         }
         Ok(())
     }
 }
 
+impl State {
+    fn tick(&mut self, myself: &ActorRef<KeeperMessage>) {
+        let tenure = Arc::clone(&self.args.tenure);
+        for (slot, above) in tenure.take_above() {
+            self.args.tell(myself, Input::EpochAbove(slot, above));
+        }
+        self.args.tell(myself, Input::Tick);
+        let Some(rival) = tenure.yields() else {
+            self.contended_from_ms = None;
+            return;
+        };
+        let now_ms = clock::monotonic_ms();
+        let from_ms = *self.contended_from_ms.get_or_insert(now_ms);
+        if now_ms - from_ms < tenure.terms.contended_ms {
+            return;
+        }
+        self.contended_from_ms = None;
+        tracing::warn!(?rival, "two nodes want all slots: this one steps back");
+        self.args.tell(myself, Input::StepBack);
+        let pause = Duration::from_millis(tenure.terms.step_back_ms);
+        drop(myself.send_after(pause, || KeeperMessage::Resume));
+    }
+}
+
 impl KeeperArguments {
+    fn start(&self, myself: &ActorRef<KeeperMessage>) -> Result<(), ActorProcessingErr> {
+        let incarnation = Uuid::from_bytes(random()?);
+        self.tell(myself, Input::Start(incarnation));
+        Ok(())
+    }
+
     fn tell(&self, myself: &ActorRef<KeeperMessage>, input: Input) {
         for effect in self.tenure.handle(input) {
             self.carry_out(myself, effect);
@@ -126,15 +166,8 @@ impl KeeperArguments {
             Effect::Fenced => {
                 metrics::counter!("fanfare_lease_fenced_total").increment(1);
                 tracing::warn!("this node was fenced: it goes on without its slots");
-                match random() {
-                    Ok(bytes) => {
-                        let start = Input::Start(Uuid::from_bytes(bytes));
-                        tell(myself, start);
-                    }
-                    Err(error) => {
-                        tracing::error!(%error, "no new incarnation");
-                        myself.stop(Some("no new incarnation".to_owned()));
-                    }
+                if myself.cast(KeeperMessage::Resume).is_err() {
+                    tracing::debug!("the keeper ended");
                 }
             }
             request => self.ask(myself, request),

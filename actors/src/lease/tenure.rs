@@ -10,6 +10,8 @@ use crate::clock;
 
 /// What this node owns by its lease.
 pub struct Tenure {
+    me: NodeName,
+    pub(super) terms: Terms,
     machine: Mutex<Lease>,
     /// Slots with a log that knows a higher epoch, at most one number each.
     above: Mutex<BTreeMap<u16, u64>>,
@@ -21,6 +23,8 @@ impl Tenure {
     /// Of a node without any slot. See [`Lease::new`] for `folder_locked`.
     pub fn new(me: NodeName, folder_locked: bool, terms: Terms) -> Self {
         Self {
+            me: me.clone(),
+            terms,
             machine: Mutex::new(Lease::new(me, folder_locked, terms)),
             above: Mutex::default(),
             #[cfg(test)]
@@ -34,6 +38,14 @@ impl Tenure {
         let mut all = self.above.lock();
         let highest = all.entry(slot).or_default();
         *highest = above.max(*highest);
+    }
+
+    /// Whether this node and another one that goes first share the slots. A
+    /// node that owns none waits as it is; one that owns all has no rival.
+    pub(super) fn yields(&self) -> Option<NodeName> {
+        let lease = self.machine.lock();
+        let rival = lease.rival().filter(|rival| **rival < self.me)?;
+        (lease.owned_of_wanted().0 > 0).then(|| rival.clone())
     }
 
     pub(super) fn take_above(&self) -> BTreeMap<u16, u64> {

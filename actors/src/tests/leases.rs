@@ -199,6 +199,25 @@ async fn a_keeper_that_dies_is_replaced_and_claims_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_that_start_at_once_one_steps_back() {
+    let store = Arc::new(Memory::new());
+    let (one, two) = tokio::join!(
+        World::leased(Arc::clone(&store), "one"),
+        World::leased(Arc::clone(&store), "two"),
+    );
+    let owns_none = |world: &World| {
+        let ready = world.node.ready();
+        ready.is_err_and(|why| why.contains("owns 0 of"))
+    };
+    until(|| one.node.ready().is_ok() && owns_none(&two)).await;
+    let alice = one.person("alice").await;
+    let room = group(&one, &[alice]).await;
+    let mut a = one.connect(alice, json!([])).await;
+    assert_eq!(*text(&insist(&mut a, room, "here").await), json!("here"));
+    assert!(owns_none(&two));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_listens_at_an_owner_that_was_replaced_misses_nothing_once_it_owns_again() {
     let store = Arc::new(Memory::new());
     let one = World::leased(Arc::clone(&store), "one").await;

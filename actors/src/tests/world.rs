@@ -89,6 +89,8 @@ impl World {
             gap_ms: 400,
             poll_ms: 50,
             retry_ms: 20,
+            contended_ms: 300,
+            step_back_ms: 1000,
             ..Terms::default()
         };
         let tenancy = Tenancy::Leased {

@@ -61,6 +61,8 @@ pub enum Input {
     Slot(u16, Ask, Answer<SlotRow>),
     /// Nothing is in flight any more in a slot that is being handed off.
     Drained(u16),
+    /// Gives everything up for a rival's sake; [`Input::Start`] ends the pause.
+    StepBack,
     /// A log of this slot knows an epoch at or above the slot's (after a
     /// restore or a copy): the slot is raised above it.
     EpochAbove(u16, u64),
@@ -202,6 +204,13 @@ impl Lease {
         }
     }
 
+    /// Of the nodes that own slots which this one wants, the one whose name is
+    /// the smallest.
+    pub fn rival(&self) -> Option<&NodeName> {
+        let owners = self.slots.values().filter_map(Slot::rival);
+        owners.map(|owner| &owner.node).min()
+    }
+
     /// Takes note of what happened at `now`.
     pub fn handle(&mut self, input: Input, now: Moment) -> Vec<Effect> {
         let mut effects = Vec::new();
@@ -220,6 +229,7 @@ impl Lease {
                 effects.extend(epoch.map(|epoch| Effect::Own { slot, epoch }));
             }
             Input::Drained(slot) => self.freeze(slot, &mut effects),
+            Input::StepBack => self.step_back(&mut effects),
             Input::EpochAbove(slot, epoch) => self.raise(slot, epoch, &mut effects),
         }
         self.pursue(now, &mut effects);
@@ -229,6 +239,23 @@ impl Lease {
     fn start(&mut self, incarnation: Uuid, effects: &mut Vec<Effect>) {
         self.give_up_all(effects);
         self.own = Some(Own::new(incarnation, self.folder_locked));
+    }
+
+    fn step_back(&mut self, effects: &mut Vec<Effect>) {
+        let Some(Resignation::Swap(row, over)) = self.own.as_ref().map(Own::resigned) else {
+            return;
+        };
+        if self.own.as_ref().is_some_and(Own::is_changing) {
+            return;
+        }
+        self.own = None;
+        self.give_up_all(effects);
+        effects.push(Effect::SwapLease {
+            ask: self.asks.next(),
+            node: self.me.clone(),
+            expected: Some(row),
+            next: over,
+        });
     }
 
     fn own_answered(

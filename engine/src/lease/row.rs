@@ -122,6 +122,10 @@ pub struct Terms {
     pub retry_ms: u64,
     /// How long what is in flight may take when a slot is handed off.
     pub hand_off_ms: u64,
+    /// How long two nodes may share what both want before one steps back.
+    pub contended_ms: u64,
+    /// How long it then lets the other claim.
+    pub step_back_ms: u64,
     /// Slots claimed or given back at once.
     pub swaps_at_once: usize,
 }
@@ -136,6 +140,8 @@ impl Default for Terms {
             poll_ms: limits::LEASE_POLL_MS,
             retry_ms: limits::LEASE_RETRY_MS,
             hand_off_ms: limits::HAND_OFF_MS,
+            contended_ms: limits::SLOTS_CONTENDED_MS,
+            step_back_ms: limits::STEP_BACK_MS,
             swaps_at_once: limits::SLOT_SWAPS_AT_ONCE,
         }
     }

@@ -139,6 +139,19 @@ impl Slot {
         }
     }
 
+    /// Whose it is, if somebody else's.
+    pub fn rival(&self) -> Option<&Owner> {
+        match self {
+            Self::Taken { owner, .. } => Some(owner),
+            Self::Unread
+            | Self::Free { .. }
+            | Self::Swapping(_)
+            | Self::Owned { .. }
+            | Self::Draining { .. }
+            | Self::Frozen { .. } => None,
+        }
+    }
+
     /// The epoch under which it is ours.
     pub fn epoch(&self) -> Option<u64> {
         match self {

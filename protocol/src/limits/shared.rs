@@ -28,6 +28,11 @@ pub const UNSETTLED_MAX: usize = 65_536;
 pub const RECOVERY_RETRY_MS_MAX: u64 = 4000;
 /// Slots whose unfinished conversations are activated at once.
 pub const SLOT_RECOVERIES_AT_ONCE: usize = 16;
+/// Two nodes that both want all slots and own some each share them this long;
+/// then the one whose name is greater steps back.
+pub const SLOTS_CONTENDED_MS: u64 = 10_000;
+/// It claims nothing for this long, so that the other can.
+pub const STEP_BACK_MS: u64 = 10_000;
 /// Slots that one node claims or gives back at once.
 pub const SLOT_SWAPS_AT_ONCE: usize = 32;
 /// Bytes of a node's name.
