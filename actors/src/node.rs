@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fanfare_engine::port::{Log, MarksPort, Members, Names};
+use fanfare_engine::port::{Inbox, Log, MarksPort, Members, Names};
 use fanfare_engine::secret::DataSecret;
 use fanfare_protocol::Limits;
 use fanfare_protocol::limits::{SESSION_SUPERVISORS, SLOTS};
@@ -37,6 +37,8 @@ pub struct NodeParts {
     pub log: Arc<dyn Log>,
     /// Memberships.
     pub members: Arc<dyn Members>,
+    /// When conversations were active.
+    pub inbox: Arc<dyn Inbox>,
     /// Marks.
     pub marks: Arc<dyn MarksPort>,
     /// Claims.
@@ -157,6 +159,7 @@ impl Node {
             members: Arc::clone(&parts.members),
             appender: Appender::new(Arc::clone(&parts.log), Arc::clone(&ownership)),
             loads: Loads::default(),
+            inbox: Arc::clone(&parts.inbox),
         };
         let directory = Directory::new(ownership, Arc::clone(&limits), room_ports);
         let arguments = SupervisorArguments {
@@ -200,6 +203,7 @@ impl Node {
             log: Arc::clone(&parts.log),
             members: parts.members,
             marks: own,
+            inbox: parts.inbox,
             names: parts.names,
             marks_in: marks,
             relays,

@@ -6,6 +6,7 @@
 //! runs on (`tests/tidy.rs` and `clippy.toml` hold it).
 
 pub mod account;
+pub mod activity;
 pub mod authorize;
 pub mod check;
 pub mod codec;

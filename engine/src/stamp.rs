@@ -30,10 +30,13 @@ impl Stamp {
         Self { epoch: 0, seq }
     }
 
+    /// The largest seq that a stamp holds.
+    pub const SEQ_MAX: u64 = (1 << 40) - 1;
+
     /// The store's timestamp.
     pub fn micros(self) -> i64 {
         const EPOCHS: i64 = 1 << 22;
-        const SEQS: u64 = 1 << 40;
+        const SEQS: u64 = Stamp::SEQ_MAX + 1;
         let epoch = i64::try_from(self.epoch).unwrap_or(EPOCHS).min(EPOCHS) - EPOCHS;
         let seq = i64::try_from(self.seq % SEQS).unwrap_or(0);
         epoch * (1 << 40) + seq

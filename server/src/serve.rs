@@ -85,6 +85,7 @@ async fn start(config: &Config, opened: &Opened, limits: &Arc<Limits>) -> anyhow
     let node = Node::start(NodeParts {
         log: Arc::clone(&ports.log),
         members: Arc::clone(&ports.members),
+        inbox: Arc::clone(&ports.inbox),
         marks: Arc::clone(&ports.marks),
         names: Arc::clone(&ports.names),
         tenancy: tenancy(opened).await?,

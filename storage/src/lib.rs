@@ -15,6 +15,7 @@ pub mod dying;
 mod effects;
 mod embedded;
 mod folder;
+mod inbox;
 mod leases;
 mod log;
 mod marks;

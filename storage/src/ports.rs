@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fanfare_engine::port::{
-    Accounts, Leases, Log, MarksPort, Members, Names, Readiness, SoleOwner, Tokens,
+    Accounts, Inbox, Leases, Log, MarksPort, Members, Names, Readiness, SoleOwner, Tokens,
 };
 
 /// All ports of one store. Give each actor those it uses, not all of them.
@@ -13,6 +13,8 @@ pub struct Ports {
     pub log: Arc<dyn Log>,
     /// Memberships.
     pub members: Arc<dyn Members>,
+    /// When conversations were active.
+    pub inbox: Arc<dyn Inbox>,
     /// Marks and mentions.
     pub marks: Arc<dyn MarksPort>,
     /// Accounts.
@@ -33,7 +35,7 @@ impl Ports {
     /// The ports of a store that one process has to itself.
     pub(crate) fn sole<S>(store: &Arc<S>) -> Self
     where
-        S: Log + Members + MarksPort + Accounts + Names + Tokens + Leases + Readiness,
+        S: Log + Members + Inbox + MarksPort + Accounts + Names + Tokens + Leases + Readiness,
         S: SoleOwner + 'static,
     {
         Self {
@@ -45,11 +47,21 @@ impl Ports {
     /// The ports of a store that several may share.
     pub(crate) fn shared<S>(store: &Arc<S>) -> Self
     where
-        S: Log + Members + MarksPort + Accounts + Names + Tokens + Leases + Readiness + 'static,
+        S: Log
+            + Members
+            + Inbox
+            + MarksPort
+            + Accounts
+            + Names
+            + Tokens
+            + Leases
+            + Readiness
+            + 'static,
     {
         Self {
             log: store.clone(),
             members: store.clone(),
+            inbox: store.clone(),
             marks: store.clone(),
             accounts: store.clone(),
             names: store.clone(),

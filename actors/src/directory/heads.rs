@@ -5,7 +5,7 @@ use std::time::Duration;
 use fanfare_engine::port::StoreError;
 use fanfare_engine::row::HeadRow;
 use fanfare_engine::stamp::slot_of;
-use fanfare_protocol::ConversationId;
+use fanfare_protocol::{ConversationId, Timestamp};
 
 use super::Directory;
 
@@ -27,6 +27,11 @@ impl Directory {
             None => {}
         }
         self.activated_head(conversation).await.map(Some)
+    }
+
+    /// When a conversation whose head this node knows was last active.
+    pub fn known_at(&self, conversation: ConversationId) -> Option<Timestamp> {
+        self.known_head(conversation).map(|head| head.at)
     }
 
     /// The same for each of these, with one read for all that the node does

@@ -5,6 +5,7 @@
 //! reads, `subscribe` places cursors, `connect` takes sockets in, and
 //! `event_sessions` those who have none.
 
+mod active;
 mod connect;
 mod create;
 mod event_sessions;
@@ -16,7 +17,7 @@ mod subscribe;
 
 use std::sync::Arc;
 
-use fanfare_engine::port::{Log, MarksPort, Members, Names};
+use fanfare_engine::port::{Inbox, Log, MarksPort, Members, Names};
 use fanfare_engine::secret::DataSecret;
 use fanfare_protocol::Limits;
 use fanfare_protocol::limits::HELLOS_AT_ONCE;
@@ -50,6 +51,8 @@ pub struct GatewayParts {
     pub log: Arc<dyn Log>,
     /// Memberships.
     pub members: Arc<dyn Members>,
+    /// When conversations were active.
+    pub inbox: Arc<dyn Inbox>,
     /// Marks.
     pub marks: Arc<dyn MarksPort>,
     /// Claims.

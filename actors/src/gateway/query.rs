@@ -7,13 +7,13 @@ use fanfare_engine::meta::ConversationMeta;
 use fanfare_engine::port::Scope;
 use fanfare_engine::row::HeadRow;
 use fanfare_engine::view::participant;
-use fanfare_protocol::conversation::{Conversation, Kind, Me};
-use fanfare_protocol::limits::SCAN_ROWS;
+use fanfare_protocol::conversation::{Conversation, Me};
 use fanfare_protocol::message::Message;
 use fanfare_protocol::participant::Participant;
 use fanfare_protocol::{Code, ConversationId, Refusal, Timestamp, UserId};
 
 use super::Gateway;
+use super::active::{Place, order_of};
 use super::history::{as_message, standing_of};
 use crate::unread;
 
@@ -31,13 +31,6 @@ pub struct ParticipantPage {
     pub participants: Vec<Participant>,
     /// Give it back for the next page.
     pub next_cursor: Option<String>,
-}
-
-/// A membership, its conversation, and how far its log is.
-pub(crate) struct Active {
-    pub membership: Membership,
-    pub meta: ConversationMeta,
-    pub head: HeadRow,
 }
 
 impl Gateway {
@@ -110,7 +103,8 @@ impl Gateway {
     ) -> Result<Listed, Refusal> {
         let limit = check::page_rows(limit, &self.parts.limits)?;
         let after = cursor.as_deref().map(parse_cursor).transpose()?;
-        let mut active = self.active(user).await?;
+        // One more, to see whether there is another page.
+        let mut active = self.active(user, after, limit + 1).await?;
         if let Some(after) = after {
             active.retain(|it| order_of(it) > after);
         }
@@ -132,62 +126,6 @@ impl Gateway {
             conversations,
             next_cursor,
         })
-    }
-
-    /// A user's live memberships, most recently active first. A direct
-    /// conversation without a message is only in its creator's list.
-    ///
-    /// # Errors
-    /// What the store says.
-    pub(crate) async fn active(&self, user: UserId) -> Result<Vec<Active>, Refusal> {
-        let parts = &self.parts;
-        let (mut active, mut after) = (Vec::new(), None);
-        loop {
-            let page = parts
-                .members
-                .conversations_of(user, after, SCAN_ROWS)
-                .await?;
-            after = page.last().map(|membership| membership.conversation);
-            let full = page.len() == SCAN_ROWS;
-            let live: Vec<Membership> = page.into_iter().filter(|it| it.row.is_active()).collect();
-            let ids = live.iter().map(|it| it.conversation).collect();
-            let metas = parts.log.metas(ids).await?;
-            let there = |(membership, meta): (Membership, Option<ConversationMeta>)| {
-                let meta = meta.filter(|it| it.deleted_at.is_none())?;
-                Some((membership, meta))
-            };
-            let live: Vec<_> = live.into_iter().zip(metas).filter_map(there).collect();
-            let ids: Vec<ConversationId> = live.iter().map(|it| it.0.conversation).collect();
-            let heads = parts.directory.heads(&ids).await?;
-            for ((membership, meta), head) in live.into_iter().zip(heads) {
-                let id = membership.conversation;
-                let head = match head {
-                    Ok(Some(head)) => head,
-                    Ok(None) => continue,
-                    // One conversation that cannot be activated must not lock
-                    // its members out of all others.
-                    Err(error) => {
-                        tracing::warn!(conversation = %id, %error, "left out of a list");
-                        continue;
-                    }
-                };
-                // The other began it, and nothing was said yet.
-                let silent = meta.kind == Kind::Direct && head.mno == 0;
-                if silent && meta.created_by != user {
-                    continue;
-                }
-                active.push(Active {
-                    membership,
-                    meta,
-                    head,
-                });
-            }
-            if !full || active.len() >= parts.limits.conversations_per_user_max {
-                break;
-            }
-        }
-        active.sort_by_key(order_of);
-        Ok(active)
     }
 
     /// Members of a conversation by id.
@@ -350,16 +288,6 @@ impl Gateway {
         authorize(&standing_of(&meta, member), Action::Mark)?;
         member.ok_or_else(Refusal::not_a_member)
     }
-}
-
-/// Most recent first; the id settles ties.
-type Place = (std::cmp::Reverse<i64>, ConversationId);
-
-fn order_of(active: &Active) -> Place {
-    (
-        std::cmp::Reverse(active.head.at.0),
-        active.membership.conversation,
-    )
 }
 
 fn show_cursor((at, id): Place) -> String {

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fanfare_engine::member::MemberRow;
-use fanfare_engine::port::{Log, Members, Order, RowRange, StoreError};
+use fanfare_engine::port::{Inbox, Log, Members, Order, RowRange, StoreError};
 use fanfare_engine::room as machine;
 use fanfare_engine::room::{AdoptError, Input, Needs, Outcome, Output, RoomState, Submission};
 use fanfare_engine::row::LogRow;
 use fanfare_protocol::limits::LIVE_NOTE_MS;
-use fanfare_protocol::{ConversationId, Limits, UserId};
+use fanfare_protocol::{ConversationId, Limits, Timestamp, UserId};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::AbortHandle;
 
@@ -30,6 +30,8 @@ pub struct RoomPorts {
     pub log: Arc<dyn Log>,
     /// Reads memberships.
     pub members: Arc<dyn Members>,
+    /// Notes activity.
+    pub inbox: Arc<dyn Inbox>,
     /// Writes.
     pub appender: Appender,
     /// What was loaded for rooms that did not wait.
@@ -75,10 +77,10 @@ pub struct Room;
 
 /// State of the actor.
 pub struct State {
-    conversation: ConversationId,
+    pub(super) conversation: ConversationId,
     epoch: u64,
-    machine: machine::Room,
-    ports: RoomPorts,
+    pub(super) machine: machine::Room,
+    pub(super) ports: RoomPorts,
     directory: Directory,
     limits: Arc<Limits>,
     replies: HashMap<u64, Reply>,
@@ -90,6 +92,8 @@ pub struct State {
     /// When the one timer goes off, and how to take it back.
     alarm: Option<(u64, AbortHandle)>,
     busy_ms: u64,
+    /// When the newest entry was taken, and how many members there were then.
+    pub(super) active: Option<(Timestamp, u64)>,
     /// Sleeps at the first idle moment.
     tired: bool,
     asleep: bool,
@@ -127,6 +131,7 @@ impl Actor for Room {
             appending: None,
             alarm: None,
             busy_ms: clock::monotonic_ms(),
+            active: None,
             tired: false,
             asleep: false,
         };
@@ -191,6 +196,7 @@ impl State {
         let outputs = self.machine.handle(input, clock::now());
         if loaded {
             let head = self.machine.head();
+            self.active = self.activity();
             self.directory
                 .loaded(self.epoch, head, self.machine.published());
         }
@@ -219,6 +225,7 @@ impl State {
             }
             Output::Publish(published) => {
                 metrics::counter!("fanfare_entries_total").increment(published.rows.len() as u64);
+                self.note_activity(&published);
                 self.directory.published(Arc::new(published));
             }
             Output::PutHead(head) => self.ports.appender.put_head(self.epoch, head),

@@ -2,6 +2,7 @@
 //! `fanfare_engine::room`.
 
 mod activate;
+mod activity;
 mod actor;
 mod supervisor;
 

@@ -221,7 +221,10 @@ impl Greeting {
             .filter(|wish: &CursorWish| known.insert(wish.conversation))
             .collect();
         let too_many = wishes.split_off(wishes.len().min(max));
-        let active = self.gateway.active(self.identity.user).await?;
+        let active = self
+            .gateway
+            .active(self.identity.user, None, limits.hello_subscriptions)
+            .await?;
         let recent = active.iter().take(limits.hello_subscriptions);
         let recent = recent.map(|active| CursorWish {
             conversation: active.membership.conversation,

@@ -4,6 +4,7 @@
 mod faults;
 mod hellos;
 mod leases;
+mod lists;
 mod overtaken;
 mod places;
 mod rest;

@@ -130,6 +130,7 @@ impl World {
         let node = Node::start(NodeParts {
             log: Arc::clone(&ports.log),
             members: Arc::clone(&ports.members),
+            inbox: Arc::clone(&ports.inbox),
             marks: Arc::clone(&ports.marks),
             names: Arc::clone(&ports.names),
             tenancy,

@@ -2,6 +2,7 @@
 //! actors are handed those they use.
 
 mod accounts;
+mod inbox;
 mod leases;
 mod log;
 mod marks;
@@ -14,6 +15,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use accounts::Accounts;
+pub use inbox::Inbox;
 pub use leases::{Leases, Swap};
 pub use log::{Log, Order, RowRange};
 pub use marks::{Mark, MarkWrite, MarksPort, Standing};

@@ -37,6 +37,13 @@ pub const STEP_BACK_MS: u64 = 10_000;
 pub const SLOT_SWAPS_AT_ONCE: usize = 32;
 /// Bytes of a node's name.
 pub const NODE_NAME_BYTES_MAX: usize = 64;
+/// A conversation's activity is noted for its members once in such a window
+/// (ARCHITECTURE §6).
+pub const INBOX_WINDOW_MS: i64 = 10 * 60 * 1000;
+/// Only in conversations of so many members; lists look at the heads of others.
+pub const INBOX_MEMBERS_MAX: u64 = 256;
+/// Conversations whose records and heads a list reads at once.
+pub const LIST_CHUNK: usize = 64;
 /// One request to a CQL server, its retries by the driver included (ARCHITECTURE §6).
 pub const CQL_REQUEST_MS: u64 = 2000;
 /// One compare-and-set or read of a lease or slot on a CQL server: a try, a look

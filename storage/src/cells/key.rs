@@ -33,6 +33,8 @@ pub(crate) enum Table {
     Marks = 18,
     /// (user, conversation, message seq): who is named where.
     Mentions = 19,
+    /// (user, conversation): when it was active, about.
+    Inbox = 20,
     /// (scope, name): claims. Compare-and-set.
     Claims = 32,
     /// (end, scope, name): claims of limited life by their end.

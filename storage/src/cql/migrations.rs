@@ -46,6 +46,11 @@ pub(crate) const FILES: &[File] = &[
         name: "0002_leases.cql",
         text: include_str!("migrations/0002_leases.cql"),
     },
+    File {
+        number: 3,
+        name: "0003_inbox.cql",
+        text: include_str!("migrations/0003_inbox.cql"),
+    },
 ];
 
 /// Why the schema is not ours.

@@ -13,6 +13,7 @@ mod accounts;
 mod effects;
 mod error;
 mod flavour;
+mod inbox;
 mod leases;
 mod log;
 mod marks;

@@ -79,6 +79,8 @@ statements! {
     marks_of: Read "SELECT member, read_seq, read_mno, read_ano, delivered_seq FROM {data}.marks WHERE conversation = ? AND member > ? ORDER BY member ASC LIMIT ?";
     put_read: Write "UPDATE {data}.marks USING TIMESTAMP ? SET read_seq = ?, read_mno = ?, read_ano = ? WHERE conversation = ? AND member = ?";
     put_delivered: Write "UPDATE {data}.marks USING TIMESTAMP ? SET delivered_seq = ? WHERE conversation = ? AND member = ?";
+    inbox: Read "SELECT conversation, active_at FROM {data}.inbox WHERE member = ? AND conversation > ? ORDER BY conversation ASC LIMIT ?";
+    put_inbox: Write "INSERT INTO {data}.inbox (member, conversation, active_at) VALUES (?, ?, ?) USING TIMESTAMP ?";
     mentions: Read "SELECT message, named FROM {data}.mentions WHERE member = ? AND conversation = ? AND message > ? ORDER BY message ASC LIMIT ?";
     put_mention: Write "INSERT INTO {data}.mentions (member, conversation, message, named) VALUES (?, ?, ?, ?) USING TIMESTAMP ?";
     put_probe: Write "INSERT INTO {data}.probe (name, value) VALUES (?, ?) USING TIMESTAMP ?";

@@ -54,6 +54,8 @@ pub enum Operation {
     Slots,
     Slot,
     SwapSlot,
+    Touch,
+    Inbox,
 }
 
 impl Operation {
@@ -74,7 +76,8 @@ impl Operation {
             | Self::PutFamily
             | Self::ClaimSlots
             | Self::SwapLease
-            | Self::SwapSlot => true,
+            | Self::SwapSlot
+            | Self::Touch => true,
             Self::Rows
             | Self::Meta
             | Self::Head
@@ -95,7 +98,8 @@ impl Operation {
             | Self::Family
             | Self::Lease
             | Self::Slots
-            | Self::Slot => false,
+            | Self::Slot
+            | Self::Inbox => false,
         }
     }
 }
@@ -140,6 +144,7 @@ pub fn wrap(ports: Ports) -> (Ports, Arc<Switch>) {
     let ports = Ports {
         log: wrapped.clone(),
         members: wrapped.clone(),
+        inbox: wrapped.clone(),
         marks: wrapped.clone(),
         accounts: wrapped.clone(),
         names: wrapped.clone(),

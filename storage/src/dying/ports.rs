@@ -8,9 +8,9 @@ use fanfare_engine::lease::{LeaseRow, NodeName, SlotRow};
 use fanfare_engine::member::{Marks, MemberRow, Membership};
 use fanfare_engine::meta::ConversationMeta;
 use fanfare_engine::port::{
-    Accounts, Claim, ClaimOutcome, ClaimRow, Leases, Log, MarkWrite, MarksPort, Members, Names,
-    Ownership, PortFuture, Readiness, RowRange, Scope, SoleOwner, Standing, StoreError, Swap,
-    Tokens,
+    Accounts, Claim, ClaimOutcome, ClaimRow, Inbox, Leases, Log, MarkWrite, MarksPort, Members,
+    Names, Ownership, PortFuture, Readiness, RowRange, Scope, SoleOwner, Standing, StoreError,
+    Swap, Tokens,
 };
 use fanfare_engine::row::{EpochRow, HeadRow, LogRow};
 use fanfare_protocol::{ConversationId, SessionId, Timestamp, UserId};
@@ -323,6 +323,30 @@ impl Ownership for Wrapped {
     fn holds(&self, slot: u16, epoch: u64) -> bool {
         let sole = self.inner.sole.as_ref();
         sole.is_some_and(|sole| sole.holds(slot, epoch))
+    }
+}
+
+impl Inbox for Wrapped {
+    fn touch(
+        &self,
+        conversation: ConversationId,
+        users: Vec<UserId>,
+        at: Timestamp,
+    ) -> PortFuture<'_, ()> {
+        self.run(Operation::Touch, move |_| {
+            self.inner.inbox.touch(conversation, users, at)
+        })
+    }
+
+    fn inbox(
+        &self,
+        user: UserId,
+        after: Option<ConversationId>,
+        limit: usize,
+    ) -> PortFuture<'_, Vec<(ConversationId, Timestamp)>> {
+        self.run(Operation::Inbox, move |_| {
+            self.inner.inbox.inbox(user, after, limit)
+        })
     }
 }
 

@@ -80,7 +80,7 @@ contract! {
         meta_is_one_record_per_conversation heads_keep_the_latest
         epochs_stand_in_order live_notes_come_and_go effects_repeat_harmlessly;
     members: both_sides_tell_the_same pages_go_on_where_they_ended rows_of_who_left_stay
-        memberships_and_records_come_in_the_order_asked;
+        memberships_and_records_come_in_the_order_asked the_latest_activity_stays;
     marks: marks_only_rise the_sender_s_own_mark_rises_as_an_effect marks_come_in_pages
         mentions_count_behind_the_mark standings_are_those_of_the_asked_in_their_order;
     names: a_name_has_one_owner many_race_and_one_wins a_claim_is_settled_and_given_back

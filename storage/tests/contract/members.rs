@@ -1,7 +1,9 @@
 //! Memberships, from both sides.
 
+use fanfare_engine::activity::ALWAYS_LOOK;
 use fanfare_engine::effect::Set;
 use fanfare_engine::member::Membership;
+use fanfare_protocol::Timestamp;
 use fanfare_protocol::conversation::Role;
 use fanfare_protocol::participant::MemberState;
 use fanfare_storage::Ports;
@@ -127,4 +129,28 @@ pub async fn memberships_and_records_come_in_the_order_asked(ports: Ports) {
     assert!(none.unwrap().is_empty());
     assert!(ports.log.metas(Vec::new()).await.unwrap().is_empty());
     assert!(ports.log.heads(Vec::new()).await.unwrap().is_empty());
+}
+
+pub async fn the_latest_activity_stays(ports: Ports) {
+    let (alice, bob) = (user(1), user(2));
+    let [one, two] = [3, 4].map(conversation);
+    let at = |minutes: i64| Timestamp(1_700_000_000_000 + minutes * 60_000);
+    let port = &ports.inbox;
+    assert!(port.inbox(alice, None, 9).await.unwrap().is_empty());
+    port.touch(two, vec![alice, bob], at(20)).await.unwrap();
+    port.touch(one, vec![alice], at(5)).await.unwrap();
+    port.touch(two, vec![alice], at(10)).await.unwrap();
+    let found = port.inbox(alice, None, 9).await.unwrap();
+    assert_eq!(found, [(one, at(5)), (two, at(20))]);
+    assert_eq!(
+        port.inbox(alice, Some(one), 9).await.unwrap(),
+        [(two, at(20))]
+    );
+    assert_eq!(port.inbox(alice, None, 1).await.unwrap(), [(one, at(5))]);
+    assert_eq!(port.inbox(bob, None, 9).await.unwrap(), [(two, at(20))]);
+    // The one that says "always look" stays.
+    port.touch(one, vec![alice], ALWAYS_LOOK).await.unwrap();
+    port.touch(one, vec![alice], at(60)).await.unwrap();
+    let found = port.inbox(alice, None, 1).await.unwrap();
+    assert_eq!(found, [(one, ALWAYS_LOOK)]);
 }

@@ -63,6 +63,7 @@ impl House {
         let node = Node::start(NodeParts {
             log: ports.log,
             members: ports.members,
+            inbox: ports.inbox,
             marks: ports.marks,
             names: ports.names,
             tenancy: Tenancy::Sole(sole, epoch),

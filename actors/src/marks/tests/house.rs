@@ -136,6 +136,7 @@ impl House {
             members: Arc::clone(&ports.members),
             appender: Appender::new(Arc::clone(&ports.log), sole.clone()),
             loads: Loads::default(),
+            inbox: Arc::clone(&ports.inbox),
         };
         let directory = Directory::new(sole, Arc::clone(&limits), room_ports);
         for slot in 0..SLOTS {
