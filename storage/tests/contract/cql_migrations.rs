@@ -90,7 +90,7 @@ fn a_lock_survives_its_holder_and_is_taken_from_it() {
         Cql::open(&options).await.unwrap();
         let (_, fence) = lock(&options).await;
         // Somebody took the lock, noted nothing, and died.
-        for number in 1..=2 {
+        for number in 1..=3 {
             let applied = "scope = 'tables' AND number = ";
             let forget = format!("DELETE FROM {{table}} WHERE {applied}{number} IF fence > 0");
             send(&options, &forget).await;
