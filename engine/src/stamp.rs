@@ -1,7 +1,7 @@
 //! Logical timestamps: who wins when two writes meet.
 
 use fanfare_protocol::ConversationId;
-use fanfare_protocol::limits::SLOTS;
+use fanfare_protocol::limits::{SLOTS, STAMP_SEQ_MAX};
 use serde::{Deserialize, Serialize};
 
 /// The order of writes to one row: epoch of the writer first, then the seq
@@ -30,13 +30,10 @@ impl Stamp {
         Self { epoch: 0, seq }
     }
 
-    /// The largest seq that a stamp holds.
-    pub const SEQ_MAX: u64 = (1 << 40) - 1;
-
     /// The store's timestamp.
     pub fn micros(self) -> i64 {
         const EPOCHS: i64 = 1 << 22;
-        const SEQS: u64 = Stamp::SEQ_MAX + 1;
+        const SEQS: u64 = STAMP_SEQ_MAX + 1;
         let epoch = i64::try_from(self.epoch).unwrap_or(EPOCHS).min(EPOCHS) - EPOCHS;
         let seq = i64::try_from(self.seq % SEQS).unwrap_or(0);
         epoch * (1 << 40) + seq

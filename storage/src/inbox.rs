@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use fanfare_engine::port::{Inbox, PortFuture};
 use fanfare_engine::stamp::Stamp;
+use fanfare_protocol::limits::STAMP_SEQ_MAX;
 use fanfare_protocol::{ConversationId, Timestamp, UserId};
 
 use crate::cells::cell::take;
@@ -53,5 +54,5 @@ impl Inbox for Tables {
 /// last stamp stands at the ends.
 pub(crate) fn stamp_of(at: Timestamp) -> Stamp {
     let seconds = u64::try_from(at.0 / 1000).unwrap_or(0);
-    Stamp::of_mark(seconds.min(Stamp::SEQ_MAX))
+    Stamp::of_mark(seconds.min(STAMP_SEQ_MAX))
 }

@@ -37,6 +37,8 @@ pub const STEP_BACK_MS: u64 = 10_000;
 pub const SLOT_SWAPS_AT_ONCE: usize = 32;
 /// Bytes of a node's name.
 pub const NODE_NAME_BYTES_MAX: usize = 64;
+/// The largest seq that a logical timestamp holds (ARCHITECTURE §7).
+pub const STAMP_SEQ_MAX: u64 = (1 << 40) - 1;
 /// A conversation's activity is noted for its members once in such a window
 /// (ARCHITECTURE §6).
 pub const INBOX_WINDOW_MS: i64 = 10 * 60 * 1000;
