@@ -9,6 +9,9 @@ use super::flat::Bounds;
 /// Minutes of the long form when `FANFARE_SOAK_MINUTES` does not say otherwise.
 const SOAK_MINUTES: u64 = 60;
 
+/// Rounds of the short form when `FANFARE_SOAK_ROUNDS` does not say otherwise.
+const SHORT_ROUNDS: usize = 4;
+
 /// When the last round begins.
 #[derive(Debug, Clone, Copy)]
 pub enum End {
@@ -52,7 +55,7 @@ pub struct Form {
 const CACHES: [(&str, u64); 8] = [
     ("store_cache_bytes", 2 << 20),
     ("store_memtable_bytes", MEMTABLE_BYTES),
-    ("rings_and_pages_bytes_max", 4 << 20),
+    ("rings_and_pages_bytes_max", 1 << 20),
     ("usernames_cached_max", 64),
     ("revoked_sessions_max", 64),
     ("tickets_max", 64),
@@ -85,17 +88,15 @@ impl Form {
     /// The long one with `FANFARE_SOAK=1`.
     pub fn chosen() -> Self {
         if std::env::var("FANFARE_SOAK").is_ok_and(|soak| soak == "1") {
-            let minutes = std::env::var("FANFARE_SOAK_MINUTES");
-            let minutes = minutes.ok().and_then(|minutes| minutes.parse().ok());
-            Self::long(minutes.unwrap_or(SOAK_MINUTES))
+            Self::long(number("FANFARE_SOAK_MINUTES").unwrap_or(SOAK_MINUTES))
         } else {
-            Self::short()
+            Self::short(number("FANFARE_SOAK_ROUNDS").unwrap_or(SHORT_ROUNDS))
         }
     }
 
-    fn short() -> Self {
+    fn short(rounds: usize) -> Self {
         Self {
-            end: End::Rounds(4),
+            end: End::Rounds(rounds),
             load: Duration::from_secs(5),
             rooms: 6,
             ears: 24,
@@ -146,4 +147,8 @@ impl Form {
             End::After(end) => passed < end,
         }
     }
+}
+
+fn number<N: std::str::FromStr>(variable: &str) -> Option<N> {
+    std::env::var(variable).ok()?.parse().ok()
 }

@@ -3,8 +3,8 @@
 //! round all but the steady listeners are gone and the rooms sleep: a base point, by
 //! which [`flat`] judges memory, descriptors and tasks; [`talk`] judges what was heard.
 //!
-//! Short form: four rounds. `FANFARE_SOAK=1` (`make soak`): an hour, or
-//! `FANFARE_SOAK_MINUTES`; every sample goes to `target/mixed.jsonl`.
+//! Short form: four rounds, or `FANFARE_SOAK_ROUNDS`. `FANFARE_SOAK=1` (`make soak`): an
+//! hour, or `FANFARE_SOAK_MINUTES`; every sample goes to `target/mixed.jsonl`.
 
 use std::cell::Cell;
 use std::time::Instant;
