@@ -81,6 +81,7 @@ impl Rows {
         // Whoever reads serially wants what stands behind a vote of its own.
         if statement.get_consistency() == Some(Consistency::Serial) {
             let _permit = self.admit()?;
+            metrics::counter!("fanfare_store_reads_total").increment(1);
             return self.read_at_once(statement, values).await.map(Arc::new);
         }
         let key = (statement.get_id().clone(), values.clone());
@@ -88,6 +89,7 @@ impl Rows {
         let query = || async {
             sent.store(true, Ordering::Relaxed);
             let _permit = self.admit()?;
+            metrics::counter!("fanfare_store_reads_total").increment(1);
             self.read_at_once(statement, values).await.map(Arc::new)
         };
         let answer = self.reads.ask(key, query).await;
@@ -104,7 +106,6 @@ impl Rows {
         statement: &PreparedStatement,
         values: Vec<Value>,
     ) -> Result<QueryRowsResult, StoreError> {
-        metrics::counter!("fanfare_store_reads_total").increment(1);
         let answer = self.session.execute_unpaged(statement, values).await;
         let answer = answer.map_err(|error| read_error(&error))?;
         answer.into_rows_result().map_err(damaged)

@@ -27,6 +27,19 @@ struct Key<V> {
     gathering: Mutex<Option<Arc<OnceCell<V>>>>,
 }
 
+impl<V> Key<V> {
+    /// From now on nobody joins these: their query is sent.
+    fn seal(&self, those: &Arc<OnceCell<V>>) {
+        let mut gathering = self.gathering.lock();
+        if gathering
+            .as_ref()
+            .is_some_and(|open| Arc::ptr_eq(open, those))
+        {
+            *gathering = None;
+        }
+    }
+}
+
 impl<K: Clone + Eq + Hash, V: Clone> Shared<K, V> {
     pub(crate) fn new() -> Self {
         let keys = Mutex::new(HashMap::new());
@@ -51,14 +64,7 @@ impl<K: Clone + Eq + Hash, V: Clone> Shared<K, V> {
         let answer = mine.get_or_init(async || {
             // Closed never: an error could only mean not to wait.
             let _turn = place.turns.acquire().await;
-            let mut gathering = place.gathering.lock();
-            if gathering
-                .as_ref()
-                .is_some_and(|open| Arc::ptr_eq(open, &mine))
-            {
-                *gathering = None;
-            }
-            drop(gathering);
+            place.seal(&mine);
             query().await
         });
         answer.await.clone()
