@@ -25,6 +25,7 @@ mod options;
 mod run;
 mod schema;
 mod session;
+mod shared;
 mod statements;
 mod store;
 mod survey;
