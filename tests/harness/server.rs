@@ -89,6 +89,11 @@ impl Options {
         self
     }
 
+    /// The flags that lead other commands to the same store.
+    pub fn store_flags(&self) -> Vec<String> {
+        self.cql.as_ref().map(Keyspace::flags).unwrap_or_default()
+    }
+
     pub async fn start(self) -> Server {
         self.start_on(Arc::new(tempfile::tempdir().unwrap())).await
     }
