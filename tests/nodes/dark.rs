@@ -57,21 +57,17 @@ pub async fn two_of_three(show: &Show) -> Dark {
         dark.asks(show, &socket, &room).await;
     })
     .await;
-    let back = show.phase("dark: one more answers", async {
+    show.phase("dark: one more answers", async {
         let starting = show.servers_start();
-        tokio::pin!(starting);
-        let watching = eventually("a second server", Duration::from_secs(120), async || {
-            show.cluster.answers(1).then_some(Instant::now())
-        });
-        tokio::pin!(watching);
-        let back = tokio::select! {
-            back = &mut watching => back,
-            () = &mut starting => Instant::now(),
-        };
+        let patience = Duration::from_secs(120);
+        let back = eventually("a second server", patience, async || {
+            show.cluster.answers(1).then(Instant::now)
+        })
+        .await;
         dark.is_well_again(show, &socket, &room, back).await;
-        starting
-    });
-    back.await.await;
+        starting.await.unwrap();
+    })
+    .await;
     dark
 }
 

@@ -4,5 +4,6 @@
 mod dark;
 mod fence;
 mod outage;
+mod pair;
 mod phases;
 mod restart;

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use super::dark::{self, Dark};
 use super::phases::{self, Phase};
@@ -81,7 +82,7 @@ pub struct Show {
     channel: String,
     authors: Arc<Vec<Author>>,
     traffic: Arc<Traffic>,
-    talking: tokio::task::JoinHandle<()>,
+    talking: JoinHandle<()>,
     shaky: Returning,
     steady: Returning,
     quiet: QuietRoom,
@@ -141,7 +142,8 @@ impl Show {
         self.phase(&format!("server {killed} killed"), some).await;
         self.phase("the engine killed and started without it", self.restarts()).await;
         self.quiet.reader.reaches(newest, BACK_WITHIN).await;
-        self.phase("the server started again", self.servers_start()).await;
+        let started = self.phase("the server started again", self.servers_start());
+        started.await.unwrap();
 
         let newest = self.quiet.say("before a server is stopped").await;
         self.cluster.signal(stopped, "-STOP");
@@ -172,11 +174,10 @@ impl Show {
         self.stage.server.restart().await;
     }
 
-    /// Starts the servers that do not run; returns when all are ready.
-    pub async fn servers_start(&self) {
+    /// Starts the servers that do not run; ends when all are ready.
+    pub fn servers_start(&self) -> JoinHandle<()> {
         let cluster = Arc::clone(&self.cluster);
-        let started = tokio::task::spawn_blocking(move || cluster.start_again());
-        started.await.unwrap();
+        tokio::task::spawn_blocking(move || cluster.start_again())
     }
 
     async fn judged(self, dark: Dark) {
