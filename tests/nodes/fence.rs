@@ -9,15 +9,16 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::pair::{Pair, Side};
+use super::pair::{AUTHORS, Pair, Side};
 use super::restart;
 use crate::harness::cassandra::Keyspace;
 use crate::harness::{Dice, SOON, eventually, heavy};
 use crate::history::{Attempt, History, Outcome};
 use crate::replay::{judge, settled_head};
 
-/// Commands without an answer when the fault comes; each owner has nine authors.
-const IN_FLIGHT: usize = 6;
+/// Commands without an answer when the fault comes: three are those of authors who stay
+/// with the engine that owns nothing, nine others may be at the owner.
+const IN_FLIGHT: usize = 9;
 /// How soon the other engine owns everything: a lapse of six seconds, and 1024 claims
 /// on a machine that does other things too.
 const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(60);
@@ -165,7 +166,7 @@ impl Pair {
 
     /// Attempts of those who stay with a side, and for all others of those who follow.
     fn stays_with(&self, side: usize) -> impl Fn(&Attempt) -> bool + '_ {
-        let stay = self.stage.people.iter().skip(side).step_by(4);
+        let stay = self.stage.people.iter().skip(side).step_by(AUTHORS);
         let ids: Vec<&str> = stay.map(|account| account.id.as_str()).collect();
         move |attempt| ids.contains(&attempt.author.as_str())
     }
@@ -222,15 +223,16 @@ impl Pair {
         }
         let account = self.sides[owner].seen_by(&self.stage.owner);
         for room in &self.rooms {
-            let head = settled_head(&account, room).await;
+            let head = settled_head(&account, &room.id).await;
             let mut readers = Vec::new();
-            for reader in self.readers.iter().filter(|it| it.conversation() == room) {
+            for reader in &room.readers {
                 reader.reaches(head, SOON).await;
                 readers.push(reader.reader());
             }
             let attempts = attempts.clone();
             let history = History { attempts, readers };
-            judge(room, &history, &[], &account.history(room).await);
+            let fresh = account.history(&room.id).await;
+            judge(&room.id, &history, &room.snapshot, &fresh);
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::task::JoinSet;
 
 use crate::harness::cassandra::Keyspace;
@@ -16,7 +17,7 @@ use crate::replay::{Author, Door, Job, Returning, Stage};
 /// Rooms, and authors in each: one who stays at the first engine, one at the second,
 /// and two who follow whoever is to own.
 const ROOMS: usize = 3;
-const AUTHORS: usize = 4;
+pub const AUTHORS: usize = 4;
 /// Between two messages of an author while nobody is in a rush.
 const PACE: Duration = Duration::from_millis(150);
 
@@ -38,15 +39,6 @@ impl Side {
             ..keyspace.clone()
         };
         (Options::new().port_kept().cql(&own), proxy)
-    }
-
-    fn of(server: Arc<Server>, proxy: Proxy) -> Self {
-        let door = Door::from(server.address());
-        Self {
-            server,
-            proxy,
-            door,
-        }
     }
 
     /// Status and body of `/readyz`; `None` when nothing is said.
@@ -82,11 +74,18 @@ pub struct Talk {
 pub struct Pair {
     pub stage: Stage,
     pub sides: [Side; 2],
-    pub rooms: Vec<String>,
+    pub rooms: Vec<Room>,
     /// For those who follow.
     pub door: Door,
     pub talk: Arc<Talk>,
     pub talking: JoinSet<()>,
+}
+
+/// A room, what was said in it before anybody listened, and who listens: at the first
+/// engine, at the second, and wherever it is owned.
+pub struct Room {
+    pub id: String,
+    pub snapshot: Vec<Value>,
     pub readers: Vec<Returning>,
 }
 
@@ -105,7 +104,11 @@ impl Pair {
             let everybody: Vec<&Account> = stage.people.iter().chain(&stage.guests).collect();
             rooms.push(stage.owner.group(&everybody).await);
         }
-        let side = Side::of(Arc::clone(&stage.server), proxy);
+        let side = Side {
+            server: Arc::clone(&stage.server),
+            proxy,
+            door: Door::from(stage.server.address()),
+        };
         (stage, side, rooms)
     }
 
@@ -119,31 +122,52 @@ impl Pair {
     ) -> Self {
         let (options, proxy) = Side::options(keyspace).await;
         let second = Arc::new(options.standby().start().await);
-        let sides = [first, Side::of(second, proxy)];
-        let door = Door::from(sides[0].server.address());
+        let address = second.address();
+        let second = Side {
+            server: second,
+            proxy,
+            // Everybody is placed by the first: one that owns nothing places nobody.
+            door: Door::from(first.server.address()),
+        };
+        let door = Door::from(first.server.address());
+        let doors = [&first.door, &second.door, &door, &door];
+        let mut listened = Vec::new();
+        for id in rooms {
+            listened.push(Room::listened(id, &stage, &doors[..3]).await);
+        }
+        second.door.turn(address);
         let talk = Arc::new(Talk::default());
-        let (mut talking, mut readers) = (JoinSet::new(), Vec::new());
-        for (room, people) in rooms.iter().zip(stage.people.chunks(AUTHORS)) {
-            let doors = [&sides[0].door, &sides[1].door, &door, &door];
+        let mut talking = JoinSet::new();
+        for (room, people) in listened.iter().zip(stage.people.chunks(AUTHORS)) {
             for (at, (account, door)) in people.iter().zip(doors).enumerate() {
-                let author = Author::behind(door, &stage, account, room, false);
+                let author = Author::behind(door, &stage, account, &room.id, false);
                 let dice = Dice::new(seed + at as u64);
                 talking.spawn(chatter(author, Arc::clone(&talk), dice));
-            }
-            let places = ["at the first", "at the second", "who follows"];
-            for ((place, door), guest) in places.into_iter().zip(doors).zip(&stage.guests) {
-                let name = format!("reader {place}");
-                // At an engine that owns nothing a cursor is placed later, when it does.
-                readers.push(Returning::start(&name, door.clone(), guest, room, None).await);
             }
         }
         Self {
             stage,
-            sides,
-            rooms,
+            sides: [first, second],
+            rooms: listened,
             door,
             talk,
             talking,
+        }
+    }
+}
+
+impl Room {
+    async fn listened(id: String, stage: &Stage, doors: &[&Door]) -> Self {
+        let snapshot = stage.owner.history(&id).await;
+        let mut readers = Vec::new();
+        let places = ["who stays at the first", "who stays at the second", "who follows"];
+        for ((place, door), guest) in places.into_iter().zip(doors).zip(&stage.guests) {
+            let (name, door) = (format!("reader {place}"), Door::clone(door));
+            readers.push(Returning::start(&name, door, guest, &id, None).await);
+        }
+        Self {
+            id,
+            snapshot,
             readers,
         }
     }

@@ -69,11 +69,6 @@ impl Returning {
         reader
     }
 
-    /// Where it listens.
-    pub fn conversation(&self) -> &str {
-        &self.conversation
-    }
-
     pub fn connections(&self) -> u32 {
         self.seen.lock().unwrap().connections
     }
