@@ -22,7 +22,8 @@ pub struct Proxy {
 
 impl Proxy {
     pub async fn before(server: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        // A CQL driver takes the server's own address and the port that it was told.
+        let listener = TcpListener::bind((server.ip(), 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (held, holding) = watch::channel(false);
         let waiting_bytes = Arc::new(AtomicUsize::new(0));
