@@ -8,8 +8,8 @@
 //! Short form: 4 kills. `FANFARE_SOAK=1` (`make soak`): 20 kills. `FANFARE_SEED`
 //! repeats a run's choices.
 
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};

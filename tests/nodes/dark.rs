@@ -74,9 +74,17 @@ pub async fn two_of_three(show: &Show) -> Dark {
 impl Show {
     /// Status and body of `/readyz`.
     async fn readiness(&self) -> (u16, String) {
-        let answer = self.stage.server.rest().try_raw("GET", "/readyz", &[], None).await;
+        let answer = self
+            .stage
+            .server
+            .rest()
+            .try_raw("GET", "/readyz", &[], None)
+            .await;
         let answer = answer.unwrap();
-        (answer.status, String::from_utf8_lossy(&answer.body).into_owned())
+        (
+            answer.status,
+            String::from_utf8_lossy(&answer.body).into_owned(),
+        )
     }
 }
 
@@ -85,7 +93,8 @@ impl Dark {
     async fn asks(&mut self, show: &Show, socket: &Socket, room: &str) {
         let asked = Instant::now();
         let said = socket.say(room, "is anybody there?").await;
-        self.answers.push(("socket", asked.elapsed(), said.map(drop)));
+        self.answers
+            .push(("socket", asked.elapsed(), said.map(drop)));
         let (guest, asked) = (&show.stage.guests[0], Instant::now());
         let text = json!({"text": "is anybody there, by REST?"});
         let said = guest.say_as(room, &new_key(), text).await;
@@ -113,9 +122,14 @@ impl Dark {
     /// Judges it, once everything was printed.
     pub fn judged(&self) {
         for (how, took, answer) in &self.answers {
-            let code = answer.as_ref().map_or_else(|refusal| refusal.code.as_str(), |()| "ok");
+            let code = answer
+                .as_ref()
+                .map_or_else(|refusal| refusal.code.as_str(), |()| "ok");
             let typed = ["unavailable", "outcome_unknown"].contains(&code);
-            assert!(typed && *took <= ANSWER_WITHIN + SLACK, "{how}: {code} after {took:?}");
+            assert!(
+                typed && *took <= ANSWER_WITHIN + SLACK,
+                "{how}: {code} after {took:?}"
+            );
         }
         assert!(!self.unready.1.is_empty(), "unready for no reason");
         for took in [self.ready, self.acknowledged] {
@@ -127,12 +141,21 @@ impl Dark {
 impl fmt::Display for Dark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (how, took, answer) in &self.answers {
-            let code = answer.as_ref().map_or_else(|refusal| refusal.code.as_str(), |()| "ok");
+            let code = answer
+                .as_ref()
+                .map_or_else(|refusal| refusal.code.as_str(), |()| "ok");
             writeln!(f, "two dead, {how}: {code} after {} ms", took.as_millis())?;
         }
         let (unready, reason) = &self.unready;
-        writeln!(f, "unready {} ms after the deaths: {reason}", unready.as_millis())?;
+        writeln!(
+            f,
+            "unready {} ms after the deaths: {reason}",
+            unready.as_millis()
+        )?;
         let (ready, acked) = (self.ready.as_millis(), self.acknowledged.as_millis());
-        write!(f, "second server back: ready after {ready} ms, acknowledged after {acked} ms")
+        write!(
+            f,
+            "second server back: ready after {ready} ms, acknowledged after {acked} ms"
+        )
     }
 }

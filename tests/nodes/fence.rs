@@ -95,9 +95,11 @@ impl Pair {
         let (struck, struck_us) = (Instant::now(), recorder.now_us());
         self.door.turn(heir.server.address());
         let new_epochs = async {
-            eventually("the heir's first acknowledgement", TAKEN_OVER_WITHIN, async || {
-                (self.acknowledged_by(1 - old, struck_us) > 0).then_some(())
-            })
+            eventually(
+                "the heir's first acknowledgement",
+                TAKEN_OVER_WITHIN,
+                async || (self.acknowledged_by(1 - old, struck_us) > 0).then_some(()),
+            )
             .await;
             struck.elapsed()
         };
@@ -151,9 +153,11 @@ impl Pair {
         let from_us = self.stage.recorder.now_us();
         owner.proxy.release();
         if fault == Fault::HeldAndStopped {
-            eventually("held writes that have reached the store", SOON, async || {
-                (owner.proxy.waiting_bytes() == 0).then_some(())
-            })
+            eventually(
+                "held writes that have reached the store",
+                SOON,
+                async || (owner.proxy.waiting_bytes() == 0).then_some(()),
+            )
             .await;
         }
         if fault != Fault::CutOff {
@@ -177,7 +181,9 @@ impl Pair {
         let attempts = self.stage.recorder.attempts();
         let there = attempts.iter().filter(|it| it.invoked_us >= from_us);
         let there = there.filter(|it| !stays_with_other(it));
-        there.filter(|it| matches!(it.outcome, Outcome::Ok { .. })).count()
+        there
+            .filter(|it| matches!(it.outcome, Outcome::Ok { .. }))
+            .count()
     }
 
     /// Those who stay with the old owner ask it, and are refused.
@@ -185,7 +191,9 @@ impl Pair {
         let stays = self.stays_with(old);
         eventually("refusals by the old owner", SOON, async || {
             let attempts = self.stage.recorder.attempts();
-            let asked = attempts.iter().filter(|it| it.invoked_us >= from_us && stays(it));
+            let asked = attempts
+                .iter()
+                .filter(|it| it.invoked_us >= from_us && stays(it));
             (asked.count() >= 3).then_some(())
         })
         .await;
@@ -204,21 +212,33 @@ impl Pair {
 
     async fn judged(&self, owner: usize, rounds: &[Round]) {
         let attempts = self.stage.recorder.attempts();
-        println!("fault           in flight  held bytes  ready     acknowledged  refused then by the old one");
+        println!(
+            "fault           in flight  held bytes  ready     acknowledged  refused then by the old one"
+        );
         for round in rounds {
             println!("{}", self.line(round, &attempts));
         }
         let refusals = self.stage.recorder.refusals(0..u64::MAX);
         println!("{} attempts, refusals {refusals:?}", attempts.len());
         let temporary = ["unavailable", "outcome_unknown", "lost"];
-        assert!(refusals.keys().all(|code| temporary.contains(&code.as_str())), "{refusals:?}");
+        assert!(
+            refusals
+                .keys()
+                .all(|code| temporary.contains(&code.as_str())),
+            "{refusals:?}"
+        );
         for round in rounds {
             let stays = self.stays_with(round.old);
-            let asked = attempts.iter().filter(|it| stays(it) && it.invoked_us >= round.from_us);
+            let asked = attempts
+                .iter()
+                .filter(|it| stays(it) && it.invoked_us >= round.from_us);
             let mut asked = asked.filter(|it| it.finished_us < round.to_us);
             let wrong = asked.find(|it| matches!(it.outcome, Outcome::Ok { .. }));
             assert!(wrong.is_none(), "acknowledged by an old owner: {wrong:?}");
-            assert!(round.fault == Fault::Stopped || round.held_bytes > 0, "nothing was held");
+            assert!(
+                round.fault == Fault::Stopped || round.held_bytes > 0,
+                "nothing was held"
+            );
             assert!(!round.unready.is_empty(), "unready for no reason");
         }
         let account = self.sides[owner].seen_by(&self.stage.owner);
@@ -238,7 +258,9 @@ impl Pair {
 
     fn line(&self, round: &Round, attempts: &[Attempt]) -> String {
         let stays = self.stays_with(round.old);
-        let asked = attempts.iter().filter(|it| stays(it) && it.invoked_us >= round.from_us);
+        let asked = attempts
+            .iter()
+            .filter(|it| stays(it) && it.invoked_us >= round.from_us);
         let refused = asked.filter(|it| it.finished_us < round.to_us).count();
         format!(
             "{:14}  {:9}  {:10}  {:5} ms  {:9} ms  {refused}; first of all: {}",

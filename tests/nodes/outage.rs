@@ -48,7 +48,11 @@ async fn talk_goes_on_while_servers_fail() {
     for round in 0..form.rounds {
         // Never the same server twice in a row, and each in its turn.
         let first = usize::try_from(dice.roll(3)).unwrap();
-        let victims = if round == 0 { (1, 2) } else { (first, (first + 1) % 3) };
+        let victims = if round == 0 {
+            (1, 2)
+        } else {
+            (first, (first + 1) % 3)
+        };
         show.round(victims, form.rounds > 1).await;
     }
     let dark = dark::two_of_three(&show).await;
@@ -127,7 +131,11 @@ impl Show {
         let done = doing.await;
         let to_us = self.stage.recorder.now_us();
         let name = name.to_owned();
-        let phase = Phase { name, from_us, to_us };
+        let phase = Phase {
+            name,
+            from_us,
+            to_us,
+        };
         self.phases.lock().unwrap().push(phase);
         done
     }
@@ -135,12 +143,14 @@ impl Show {
     /// One server killed and started again, another stopped for 20 s; the engine is
     /// killed under the first, and under the second too when `thorough`.
     async fn round(&self, (killed, stopped): (usize, usize), thorough: bool) {
-        self.phase("all is well", tokio::time::sleep(Duration::from_secs(2))).await;
+        self.phase("all is well", tokio::time::sleep(Duration::from_secs(2)))
+            .await;
         let newest = self.quiet.say("before a server is killed").await;
         self.cluster.signal(killed, "-KILL");
         let some = tokio::time::sleep(Duration::from_secs(2));
         self.phase(&format!("server {killed} killed"), some).await;
-        self.phase("the engine killed and started without it", self.restarts()).await;
+        self.phase("the engine killed and started without it", self.restarts())
+            .await;
         self.quiet.reader.reaches(newest, BACK_WITHIN).await;
         let started = self.phase("the server started again", self.servers_start());
         started.await.unwrap();
@@ -154,7 +164,8 @@ impl Show {
             }
             tokio::time::sleep_until(until).await;
         };
-        self.phase(&format!("server {stopped} stopped"), while_stopped).await;
+        self.phase(&format!("server {stopped} stopped"), while_stopped)
+            .await;
         self.cluster.signal(stopped, "-CONT");
         self.quiet.reader.reaches(newest, BACK_WITHIN).await;
         let some = tokio::time::sleep(Duration::from_secs(2));
@@ -192,8 +203,8 @@ impl Show {
         let history = History { attempts, readers };
         let phases = self.phases.lock().unwrap().clone();
         let accounts = phases.iter();
-        let accounts = accounts
-            .map(|it| phases::Account::of(it, &history.attempts, &self.stage.recorder));
+        let accounts =
+            accounts.map(|it| phases::Account::of(it, &history.attempts, &self.stage.recorder));
         let accounts: Vec<_> = accounts.collect();
         report(&accounts, &dark, &history, &fresh);
         judge(&self.channel, &history, &[], &fresh);
@@ -207,7 +218,11 @@ impl Show {
         // One server of three missing keeps nobody from being acknowledged.
         for (phase, account) in phases.iter().zip(&accounts) {
             let dark = phase.name.starts_with("dark");
-            assert!(dark || account.acknowledged > 0, "nothing acknowledged: {}", phase.name);
+            assert!(
+                dark || account.acknowledged > 0,
+                "nothing acknowledged: {}",
+                phase.name
+            );
         }
         dark.judged();
     }
@@ -219,7 +234,10 @@ fn report(accounts: &[phases::Account], dark: &Dark, history: &History, fresh: &
         println!("{account}");
     }
     println!("{dark}");
-    let readers = history.readers.iter().map(|Reader { entries, .. }| entries.len());
+    let readers = history
+        .readers
+        .iter()
+        .map(|Reader { entries, .. }| entries.len());
     println!(
         "{} attempts, {} messages at the end, readers got {:?} entries",
         history.attempts.len(),

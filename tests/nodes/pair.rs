@@ -50,7 +50,9 @@ impl Side {
     }
 
     pub async fn is_ready(&self) -> bool {
-        self.readiness().await.is_some_and(|(status, _)| status == 200)
+        self.readiness()
+            .await
+            .is_some_and(|(status, _)| status == 200)
     }
 
     /// The account as it talks to this engine.
@@ -160,7 +162,11 @@ impl Room {
     async fn listened(id: String, stage: &Stage, doors: &[&Door]) -> Self {
         let snapshot = stage.owner.history(&id).await;
         let mut readers = Vec::new();
-        let places = ["who stays at the first", "who stays at the second", "who follows"];
+        let places = [
+            "who stays at the first",
+            "who stays at the second",
+            "who follows",
+        ];
         for ((place, door), guest) in places.into_iter().zip(doors).zip(&stage.guests) {
             let (name, door) = (format!("reader {place}"), Door::clone(door));
             readers.push(Returning::start(&name, door, guest, &id, None).await);
@@ -182,7 +188,8 @@ async fn chatter(author: Author, talk: Arc<Talk>, mut dice: Dice) {
         talk.unanswered.fetch_add(1, Ordering::Relaxed);
         let text = format!("number {number} of {}", author.account().username);
         let said = author.order(Job::Do(Act::Say(text)), new_key()).await;
-        said.unwrap().unwrap_or_else(|refusal| panic!("refused for good: {refusal:?}"));
+        said.unwrap()
+            .unwrap_or_else(|refusal| panic!("refused for good: {refusal:?}"));
         talk.unanswered.fetch_sub(1, Ordering::Relaxed);
         if !talk.rush.load(Ordering::Relaxed) {
             let pause_ms = PACE.as_millis() as u64 / 2 + dice.roll(PACE.as_millis() as u64);
@@ -190,5 +197,9 @@ async fn chatter(author: Author, talk: Arc<Talk>, mut dice: Dice) {
         }
     }
     let faults = author.faults();
-    assert!(faults.is_empty(), "{}: {faults:?}", author.account().username);
+    assert!(
+        faults.is_empty(),
+        "{}: {faults:?}",
+        author.account().username
+    );
 }

@@ -28,7 +28,9 @@ pub struct Account {
 impl Account {
     pub fn of(phase: &Phase, attempts: &[Attempt], recorder: &Recorder) -> Self {
         let within = phase.from_us..phase.to_us;
-        let ended = attempts.iter().filter(|it| within.contains(&it.finished_us));
+        let ended = attempts
+            .iter()
+            .filter(|it| within.contains(&it.finished_us));
         let (mut times_us, mut slowest_us) = (vec![phase.from_us, phase.to_us], 0);
         for attempt in ended {
             slowest_us = slowest_us.max(attempt.finished_us - attempt.invoked_us);

@@ -35,7 +35,9 @@ pub async fn waits_after_a_reboot(pair: &Pair, owner: usize) {
     side.server.kill9();
     let name = side.server.data().join("node");
     let noted = std::fs::read_to_string(&name).unwrap();
-    let boot = noted.split_once(" boot ").and_then(|(_, place)| place.split(' ').next());
+    let boot = noted
+        .split_once(" boot ")
+        .and_then(|(_, place)| place.split(' ').next());
     // In place: a file that is another one would be a copy of the folder.
     std::fs::write(&name, noted.replace(boot.unwrap(), "another")).unwrap();
     side.server.restart().await;

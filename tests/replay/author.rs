@@ -173,9 +173,7 @@ impl Seat {
         {
             return Ok(Arc::clone(socket));
         }
-        let cursors = last
-            .as_ref()
-            .map_or(json!([]), |(_, last)| last.cursors());
+        let cursors = last.as_ref().map_or(json!([]), |(_, last)| last.cursors());
         let token = &self.account.access;
         let opening = Socket::open_in(self.codec, address, token, cursors, Keep::Cursors);
         let socket = Arc::new(self.unless_it_leaves(address, opening).await?);
