@@ -12,6 +12,8 @@ pub const LEASE_MARGIN_MS: u64 = 1000;
 pub const LEASE_GAP_MS: u64 = LEASE_MS / 3;
 /// Time between two such reads.
 pub const LEASE_POLL_MS: u64 = 500;
+/// Time between two looks at slots that are wanted and somebody else has.
+pub const SLOT_LOOK_MS: u64 = 1000;
 /// Pause before a failed request about leases or slots is asked again.
 pub const LEASE_RETRY_MS: u64 = 250;
 /// The machine of leases is told the time this often.
@@ -54,8 +56,10 @@ pub const CQL_SWAP_MS: u64 = 700;
 /// Notes of rooms that are awake count from here (2020-01-01), so that those of a
 /// process that starts again under one epoch go on above those before.
 pub const LIVE_NOTES_FROM_MS: i64 = 1_577_836_800_000;
-/// The longest time to live that CQL servers take: twenty years.
-pub const CQL_TTL_S_MAX: i64 = 20 * 365 * 24 * 3600;
+/// The longest time to live that a CQL server is asked for: a year. What is to
+/// live longer has none. (Cassandra 5 as it is installed refuses what would
+/// end after January 2038.)
+pub const CQL_TTL_S_MAX: i64 = 365 * 24 * 3600;
 /// Characters of a keyspace's name. Servers take 48; ours leave room for what is
 /// appended.
 pub const CQL_KEYSPACE_CHARACTERS_MAX: usize = 40;

@@ -140,6 +140,17 @@ impl Fault {
         }
     }
 
+    /// The same of a compare-and-set: replicas may be missed after its vote.
+    pub(crate) fn of_cas(error: &ExecutionError) -> Self {
+        match error {
+            ExecutionError::LastAttemptError(RequestAttemptError::DbError(
+                DbError::Unavailable { .. },
+                _,
+            )) => Self::Unknown,
+            error => Self::of(error),
+        }
+    }
+
     fn of_attempt(error: &RequestAttemptError) -> Self {
         match error {
             RequestAttemptError::SerializationError(_)
@@ -260,6 +271,14 @@ mod tests {
         ];
         for (error, fault) in table {
             assert_eq!(Fault::of(&error), fault, "{error}");
+            let of_cas = match &error {
+                ExecutionError::LastAttemptError(RequestAttemptError::DbError(
+                    DbError::Unavailable { .. },
+                    _,
+                )) => Fault::Unknown,
+                _ => fault,
+            };
+            assert_eq!(Fault::of_cas(&error), of_cas, "{error}");
         }
         assert!(write_error(&late(), false).may_have_happened());
         assert!(!read_error(&late()).may_have_happened());

@@ -177,12 +177,14 @@ impl Key {
     }
 }
 
-/// Seconds a claim stays: behind its end by a margin, zero for ever.
+/// Seconds a claim stays: behind its end by a margin; zero for ever, or for
+/// longer than a server is asked for.
 fn ttl_s(row: &ClaimRow, now: Timestamp) -> i32 {
     let Some(end) = row.expires_at else { return 0 };
     let left_s = end.0.saturating_sub(now.0).max(0) / 1000;
-    let ttl = left_s.saturating_add(CLAIM_TTL_MARGIN_S).min(CQL_TTL_S_MAX);
-    i32::try_from(ttl).unwrap_or(i32::MAX)
+    let ttl = left_s.saturating_add(CLAIM_TTL_MARGIN_S);
+    let asked = Some(ttl).filter(|ttl| *ttl <= CQL_TTL_S_MAX);
+    asked.and_then(|ttl| i32::try_from(ttl).ok()).unwrap_or(0)
 }
 
 fn no_quiet_moment() -> StoreError {
@@ -203,10 +205,13 @@ mod tests {
         let day_ms = 24 * 3600 * 1000;
         assert_eq!(ttl_s(&until(day_ms), Timestamp(0)), 25 * 3600);
         assert_eq!(ttl_s(&until(0), Timestamp(day_ms)), 3600);
-        assert_eq!(
-            i64::from(ttl_s(&until(i64::MAX), Timestamp(0))),
-            CQL_TTL_S_MAX
-        );
+        let year_ms = CQL_TTL_S_MAX * 1000;
+        let margin_ms = CLAIM_TTL_MARGIN_S * 1000;
+        let longest = ttl_s(&until(year_ms - margin_ms), Timestamp(0));
+        assert_eq!(i64::from(longest), CQL_TTL_S_MAX);
+        for end in [year_ms - margin_ms + 1000, i64::MAX] {
+            assert_eq!(ttl_s(&until(end), Timestamp(0)), 0, "{end}");
+        }
         let lasting = ClaimRow {
             expires_at: None,
             ..until(0)

@@ -202,15 +202,7 @@ impl Rows {
         metrics::counter!("fanfare_store_cas_total").increment(1);
         let answer = match self.session.execute_unpaged(statement, values).await {
             Ok(answer) => answer,
-            Err(ExecutionError::LastAttemptError(error)) => {
-                let error = ExecutionError::LastAttemptError(error);
-                return match Fault::of(&error) {
-                    Fault::Overloaded => Err(StoreError::Overloaded),
-                    // Refused for want of replicas: perhaps after the vote.
-                    _ => Ok(Cas::Unknown),
-                };
-            }
-            Err(error) if Fault::of(&error).may_have_happened() => return Ok(Cas::Unknown),
+            Err(error) if Fault::of_cas(&error).may_have_happened() => return Ok(Cas::Unknown),
             Err(error) => return Err(write_error(&error, false)),
         };
         let answer = answer.into_rows_result().map_err(damaged)?;
