@@ -11,110 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
+use super::messages::{Answer, Ask, Asks, Effect, Input, Resignation};
 use super::observed::{Observed, Peer};
 use super::own::{Own, Turn};
 use super::row::{LeaseRow, Moment, NodeName, SlotRow, Terms};
 use super::slots::Slot;
-
-/// Number of a request; its answer carries it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ask(pub u64);
-
-/// Gives requests their numbers.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub(super) struct Asks(u64);
-
-impl Asks {
-    pub fn next(&mut self) -> Ask {
-        self.0 += 1;
-        Ask(self.0)
-    }
-}
-
-/// What a compare-and-set or a serial read of a row came to.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Answer<T> {
-    /// The row is as the swap asked for.
-    Applied,
-    /// What a read found, or a swap found in place of what it expected.
-    Found(Option<T>),
-    /// No answer in time, or none that says anything: a swap may still come.
-    Failed,
-}
-
-/// What happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Input {
-    /// The node starts, or was fenced: it goes on under this incarnation,
-    /// a random id never used before.
-    Start(Uuid),
-    /// The slots that this node ought to own. Until placement over many
-    /// nodes comes, all of them.
-    Assign(BTreeSet<u16>),
-    /// Time passed: due every [`fanfare_protocol::limits::LEASE_TICK_MS`].
-    Tick,
-    /// Answers [`Effect::ReadLease`] or [`Effect::SwapLease`].
-    Lease(NodeName, Ask, Answer<LeaseRow>),
-    /// Answers [`Effect::ReadSlots`]: every slot row; `None`: the read failed.
-    Slots(Ask, Option<Vec<(u16, SlotRow)>>),
-    /// Answers [`Effect::ReadSlot`] or [`Effect::SwapSlot`].
-    Slot(u16, Ask, Answer<SlotRow>),
-    /// Nothing is in flight any more in a slot that is being handed off.
-    Drained(u16),
-    /// Gives everything up for a rival's sake; [`Input::Start`] ends the pause.
-    StepBack,
-    /// A log of this slot knows an epoch at or above the slot's (after a
-    /// restore or a copy): the slot is raised above it.
-    EpochAbove(u16, u64),
-}
-
-/// What to do. Requests are answered once each, with their number, by
-/// [`Answer::Failed`] if need be.
-#[expect(missing_docs, reason = "fields are what their types say")]
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Effect {
-    /// Serial read of a lease row.
-    ReadLease { ask: Ask, node: NodeName },
-    /// Compare-and-set of a lease row.
-    SwapLease {
-        ask: Ask,
-        node: NodeName,
-        expected: Option<LeaseRow>,
-        next: LeaseRow,
-    },
-    /// A read of all slot rows. It may be behind: only swaps tell for sure.
-    ReadSlots { ask: Ask },
-    /// Serial read of a slot row.
-    ReadSlot { ask: Ask, slot: u16 },
-    /// Compare-and-set of a slot row.
-    SwapSlot {
-        ask: Ask,
-        slot: u16,
-        expected: Option<SlotRow>,
-        next: SlotRow,
-    },
-    /// The slot is ours under this epoch: activate, then serve.
-    Own { slot: u16, epoch: u64 },
-    /// Admit nothing new in this slot; say [`Input::Drained`] when nothing is
-    /// in flight.
-    Drain { slot: u16 },
-    /// Nothing written under this epoch is acknowledged any more: what waits
-    /// is `outcome_unknown`, what comes `unavailable`.
-    GiveUp { slot: u16, epoch: u64 },
-    /// This incarnation is over: say [`Input::Start`] with a new one.
-    Fenced,
-}
-
-/// What is left to do for a node that ends in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Resignation {
-    /// A change of the lease row is under way: ask again.
-    Later,
-    /// The row is to be changed from the first to the second.
-    Swap(LeaseRow, LeaseRow),
-    /// Nothing.
-    Done,
-}
 
 /// A node's lease and slots.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -128,7 +29,9 @@ pub struct Lease {
     wanted: BTreeSet<u16>,
     slots: BTreeMap<u16, Slot>,
     slots_asked: Option<Ask>,
-    slots_failed_at: Option<Moment>,
+    /// When they were last read, or failed to be.
+    slots_looked_at: Option<Moment>,
+    slots_failed: bool,
     peers: BTreeMap<NodeName, Peer>,
 }
 
@@ -152,7 +55,8 @@ impl Lease {
             wanted: BTreeSet::new(),
             slots: BTreeMap::new(),
             slots_asked: None,
-            slots_failed_at: None,
+            slots_looked_at: None,
+            slots_failed: false,
             peers: BTreeMap::new(),
         }
     }
@@ -224,8 +128,9 @@ impl Lease {
             Input::Lease(node, ask, answer) => self.peer_answered(&node, ask, answer, now),
             Input::Slots(ask, rows) => self.slots_answered(ask, rows, now),
             Input::Slot(slot, ask, answer) => {
+                let newest = self.asks.newest();
                 let epoch = (self.slots.get_mut(&slot))
-                    .and_then(|it| it.answered(ask, answer, &self.me, now));
+                    .and_then(|it| it.answered(ask, answer, &self.me, newest, now));
                 effects.extend(epoch.map(|epoch| Effect::Own { slot, epoch }));
             }
             Input::Drained(slot) => self.freeze(slot, &mut effects),
@@ -303,6 +208,7 @@ impl Lease {
             Answer::Found(row) => row,
             Answer::Applied => fence,
         };
+        peer.found_by = ask;
         peer.absent = row.is_none();
         let before = peer.observed.take();
         peer.observed = row.map(|row| Observed::read(before, row, now, &self.terms));
@@ -313,12 +219,15 @@ impl Lease {
             return;
         }
         self.slots_asked = None;
-        self.slots_failed_at = rows.is_none().then_some(now);
+        self.slots_looked_at = Some(now);
+        self.slots_failed = rows.is_none();
         let Some(rows) = rows else { return };
         let mut rows: BTreeMap<u16, SlotRow> = rows.into_iter().collect();
+        let newest = self.asks.newest();
         for (slot, it) in &mut self.slots {
-            if *it == Slot::Unread {
-                *it = Slot::of_row(rows.remove(slot), &self.me);
+            let found = rows.remove(slot);
+            if it.is_news(found.as_ref()) {
+                *it = Slot::of_row(found, &self.me, newest);
             }
         }
     }
@@ -391,10 +300,22 @@ impl Lease {
         }
     }
 
+    /// Reads the slots: at once what was not read yet, now and then what
+    /// somebody else has, who may have given it back.
     fn look_at_slots(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        let waits = |at: Moment| now.since_ms(at) < self.terms.retry_ms;
+        if self.slots_asked.is_some() {
+            return;
+        }
         let unread = self.slots.values().any(|it| *it == Slot::Unread);
-        if unread && self.slots_asked.is_none() && !self.slots_failed_at.is_some_and(waits) {
+        let taken = |it: &Slot| matches!(it, Slot::Taken { .. });
+        let pause_ms = match unread {
+            true if self.slots_failed => self.terms.retry_ms,
+            true => 0,
+            false if self.slots.values().any(taken) => self.terms.look_ms,
+            false => return,
+        };
+        let waits = |at: Moment| now.since_ms(at) < pause_ms;
+        if !self.slots_looked_at.is_some_and(waits) {
             let ask = self.asks.next();
             self.slots_asked = Some(ask);
             effects.push(Effect::ReadSlots { ask });
@@ -405,11 +326,11 @@ impl Lease {
     fn look_at_peers(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         let mut live: BTreeSet<NodeName> = BTreeSet::new();
         for it in self.slots.values_mut() {
-            let Slot::Taken { row, owner } = it else {
+            let Slot::Taken { row, owner, before } = it else {
                 continue;
             };
             let peer = self.peers.entry(owner.node.clone()).or_default();
-            if peer.is_over(owner.incarnation) {
+            if peer.is_over(owner.incarnation, *before) {
                 let row = Some(row.clone());
                 *it = Slot::Free { row, above: 0 };
             } else {

@@ -9,6 +9,7 @@
 //! `tests/` checks every interleaving of these two at small size.
 
 mod machine;
+mod messages;
 mod observed;
 mod own;
 mod row;
@@ -16,5 +17,6 @@ mod slots;
 #[cfg(test)]
 mod tests;
 
-pub use machine::{Answer, Ask, Effect, Input, Lease, Resignation};
+pub use machine::Lease;
+pub use messages::{Answer, Ask, Effect, Input, Resignation};
 pub use row::{LeaseRow, Moment, NoNodeName, NodeName, Owner, SlotRow, Terms};

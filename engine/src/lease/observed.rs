@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::machine::Ask;
+use super::messages::Ask;
 use super::row::{LeaseRow, Moment, Terms};
 
 /// How long a lease row was seen unchanged, without a gap.
@@ -43,6 +43,8 @@ impl Observed {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct Peer {
     pub observed: Option<Observed>,
+    /// The request that found it so.
+    pub found_by: Ask,
     /// The row is gone: whatever life it had is over.
     pub absent: bool,
     /// A request that is not answered yet.
@@ -54,10 +56,16 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    /// Whether this life of the node can never hold again.
-    pub fn is_over(&self, incarnation: Uuid) -> bool {
-        let ended = |it: &Observed| it.row.fenced || it.row.incarnation != incarnation;
-        self.absent || self.observed.as_ref().is_some_and(ended)
+    /// Whether this life of the node can never hold again. Another life's row
+    /// says so only if it was asked for after request `before`: else it may be
+    /// of a life that was over before this one began.
+    pub fn is_over(&self, incarnation: Uuid, before: Ask) -> bool {
+        let of_it = |it: &Observed| it.row.incarnation == incarnation;
+        match &self.observed {
+            Some(observed) if of_it(observed) => observed.row.fenced,
+            Some(_) => self.found_by > before,
+            None => self.absent && self.found_by > before,
+        }
     }
 
     /// Whether it is time to look again.

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::machine::{Answer, Ask, Asks, Effect, Resignation};
+use super::messages::{Answer, Ask, Asks, Effect, Resignation};
 use super::observed::Observed;
 use super::row::{LeaseRow, Moment, NodeName, Terms};
 

@@ -118,6 +118,8 @@ pub struct Terms {
     pub gap_ms: u64,
     /// Time between two such reads.
     pub poll_ms: u64,
+    /// Time between two looks at slots that somebody else has.
+    pub look_ms: u64,
     /// Pause before something that failed is asked again.
     pub retry_ms: u64,
     /// How long what is in flight may take when a slot is handed off.
@@ -138,6 +140,7 @@ impl Default for Terms {
             margin_ms: limits::LEASE_MARGIN_MS,
             gap_ms: limits::LEASE_GAP_MS,
             poll_ms: limits::LEASE_POLL_MS,
+            look_ms: limits::SLOT_LOOK_MS,
             retry_ms: limits::LEASE_RETRY_MS,
             hand_off_ms: limits::HAND_OFF_MS,
             contended_ms: limits::SLOTS_CONTENDED_MS,

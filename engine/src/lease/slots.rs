@@ -3,7 +3,7 @@
 
 use uuid::Uuid;
 
-use super::machine::{Answer, Ask};
+use super::messages::{Answer, Ask};
 use super::row::{Moment, NodeName, Owner, SlotRow};
 
 /// One slot.
@@ -13,8 +13,15 @@ pub(super) enum Slot {
     Unread,
     /// Nobody owns it: it is to be claimed, with an epoch above this one.
     Free { row: Option<SlotRow>, above: u64 },
-    /// Somebody else's, as long as that incarnation may hold a lease.
-    Taken { row: SlotRow, owner: Owner },
+    /// Somebody else's, as long as that incarnation may hold a lease. Its
+    /// lease was taken before it claimed the slot; so a lease row that was asked
+    /// for after the slot's row had come, by a request above `before`, is of
+    /// that incarnation or a later one.
+    Taken {
+        row: SlotRow,
+        owner: Owner,
+        before: Ask,
+    },
     /// A change of its row whose outcome is not known.
     Swapping(Swapping),
     /// Ours.
@@ -36,8 +43,9 @@ pub(super) struct Swapping {
 
 impl Slot {
     /// What a row that was read says to a node that wants the slot and did
-    /// not claim it under this incarnation, or gave it up.
-    pub fn of_row(row: Option<SlotRow>, me: &NodeName) -> Self {
+    /// not claim it under this incarnation, or gave it up. `newest`: of all
+    /// requests sent so far.
+    pub fn of_row(row: Option<SlotRow>, me: &NodeName, newest: Ask) -> Self {
         match row {
             Some(SlotRow {
                 owner: Some(owner),
@@ -48,8 +56,22 @@ impl Slot {
                     epoch,
                 },
                 owner,
+                before: newest,
             },
             row => Self::Free { row, above: 0 },
+        }
+    }
+
+    /// Whether a row that was read says more than is known: of a slot that
+    /// was not read yet, or that somebody else has.
+    pub fn is_news(&self, found: Option<&SlotRow>) -> bool {
+        match (self, found) {
+            (Self::Unread, _) => true,
+            (Self::Taken { row, .. }, Some(found)) => {
+                let given_back = found.owner.is_none() && row.owner.is_some();
+                found.epoch > row.epoch || (found.epoch == row.epoch && given_back)
+            }
+            _ => false,
         }
     }
 
@@ -101,6 +123,7 @@ impl Slot {
         ask: Ask,
         answer: Answer<SlotRow>,
         me: &NodeName,
+        newest: Ask,
         now: Moment,
     ) -> Option<u64> {
         let Self::Swapping(swapping) = self else {
@@ -119,7 +142,7 @@ impl Slot {
                 let giving_back = swapping.next.owner.is_none() && found == swapping.expected;
                 *self = match found {
                     Some(row) if giving_back => Self::Frozen { row },
-                    found => Self::of_row(found, me),
+                    found => Self::of_row(found, me, newest),
                 };
                 None
             }
