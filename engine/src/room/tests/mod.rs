@@ -11,6 +11,7 @@ mod outcomes;
 mod properties;
 mod refusals;
 mod scenario;
+mod steps;
 mod store;
 mod ticks;
 mod world;
