@@ -94,6 +94,11 @@ pub enum MigrationError {
     },
 }
 
+/// What was applied, and the lock.
+pub(crate) const MIGRATIONS_TABLE: &str = "CREATE TABLE IF NOT EXISTS {names}.migrations \
+     (scope text, number int, name text, checksum text, holder blob static, \
+     fence bigint static, renewal bigint static, PRIMARY KEY (scope, number))";
+
 /// A file that the store remembers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Applied {
@@ -164,10 +169,7 @@ impl Migrator<'_> {
         for statement in create {
             self.schema(statement).await?;
         }
-        let table = "CREATE TABLE IF NOT EXISTS {names}.migrations (scope text, number int, \
-             name text, checksum text, holder blob static, fence bigint static, \
-             renewal bigint static, PRIMARY KEY (scope, number))";
-        self.schema(&self.keyspaces.fill(table)).await?;
+        self.schema(&self.keyspaces.fill(MIGRATIONS_TABLE)).await?;
         if missing(self.files, &self.applied().await?)?.is_empty() {
             return Ok(());
         }
