@@ -429,7 +429,8 @@ impl Directory {
         &self.0.parts[usize::from(slot) % self.0.parts.len()]
     }
 
-    fn known_head(&self, conversation: ConversationId) -> Option<HeadRow> {
+    /// How far the log is published, as far as the node knows.
+    pub(crate) fn known_head(&self, conversation: ConversationId) -> Option<HeadRow> {
         let epoch = self.0.ownership.serves(slot_of(conversation))?;
         let owned = self.part(conversation).owned.lock();
         owned

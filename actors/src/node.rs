@@ -326,7 +326,7 @@ fn counting(
     let own = OwnMarks::over(Arc::clone(&parts.marks), limits);
     let unread = UnreadParts {
         members: Arc::clone(&parts.members),
-        marks: Arc::clone(&own) as Arc<dyn MarksPort>,
+        marks: Arc::clone(&own),
         directory: directory.clone(),
         sessions: Arc::clone(sessions),
         limits: Arc::clone(limits),

@@ -27,7 +27,7 @@ pub struct Notices {
 impl Listener for Notices {
     fn published(&self, published: &Arc<Published>) {
         let conversation = published.conversation;
-        let (mut moved, mut mentioned) = (false, Vec::new());
+        let (mut moved, mut members, mut mentioned) = (false, false, Vec::new());
         for row in &published.rows {
             let (log, entry) = (&row.row, &row.entry);
             for user in added_by(entry) {
@@ -55,8 +55,18 @@ impl Listener for Notices {
                     moved = true;
                     mentioned.extend(&deleted.withdrawn);
                 }
-                _ => {}
+                Body::Created(_)
+                | Body::MemberAdded { .. }
+                | Body::MemberUpdated { .. }
+                | Body::MemberRemoved { .. }
+                | Body::MembersMoved { .. }
+                | Body::ConversationDeleted => members = true,
+                Body::ReactionsChanged(_) | Body::ConversationUpdated(_) => {}
             }
+        }
+        // Before what moved is counted.
+        if members {
+            self.unread.members_changed(conversation);
         }
         if moved {
             self.unread

@@ -381,6 +381,8 @@ pub const MARK_READS_AT_ONCE: usize = 16;
 pub const UNREAD_WAITING_MAX: usize = 131_072;
 /// Counts or lists of members that are read at once.
 pub const UNREAD_READS_AT_ONCE: usize = 32;
+/// Members of conversations that are counted from memory, on one node.
+pub const UNREAD_MEMBERS_KNOWN_MAX: usize = 262_144;
 /// Parts of a map that many threads use.
 pub const MAP_PARTS: usize = 64;
 /// From a close frame to the end of its connection, whatever the peer does.

@@ -186,13 +186,20 @@ pub(super) async fn flush(
         }
         return;
     }
-    parts.marks.flushed(&own);
+    // Counts know of a mark from one or the other, at any time.
     for own in &own {
-        parts.unread.sent(own.conversation, own.user);
+        parts.unread.sent(own.conversation, own.user, own.marks);
     }
+    parts.marks.flushed(&own);
     for write in &rose {
-        if matches!(write.mark, Mark::Read { .. }) {
-            parts.unread.marked(write.conversation, write.user);
+        if let Mark::Read { seq, mno, ano } = write.mark {
+            let reached = Marks {
+                read_seq: seq,
+                read_mno: mno,
+                read_ano: ano,
+                ..Marks::default()
+            };
+            (parts.unread).marked(write.conversation, write.user, reached);
         }
     }
     written(Flushed { rose });

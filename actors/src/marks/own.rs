@@ -163,6 +163,15 @@ impl OwnMarks {
         self.waiting.lock().count == 0
     }
 
+    /// Those of these users that wait, in their order; zeros for others.
+    pub(crate) fn of_each(&self, conversation: ConversationId, users: &[UserId]) -> Vec<Marks> {
+        let waiting = self.waiting.lock();
+        let senders = waiting.conversations.get(&conversation);
+        let of = |user| senders.and_then(|senders| senders.marks.get(user));
+        let marks = users.iter().map(|user| of(user).copied());
+        marks.map(Option::unwrap_or_default).collect()
+    }
+
     fn of(&self, conversation: ConversationId, user: UserId) -> Option<Marks> {
         let waiting = self.waiting.lock();
         let senders = waiting.conversations.get(&conversation)?;

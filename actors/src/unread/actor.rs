@@ -11,15 +11,18 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fanfare_engine::port::StoreError;
+use fanfare_engine::member::Marks;
+use fanfare_engine::port::{MarksPort as _, Standing, StoreError};
+use fanfare_engine::row::HeadRow;
 use fanfare_protocol::limits::{SCAN_ROWS, UNREAD_READS_AT_ONCE, UNREAD_WAITING_MAX};
 use fanfare_protocol::signal::Signal;
 use fanfare_protocol::{ConversationId, UserId};
 use parking_lot::Mutex;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
-use super::count::{Counted, count_all};
+use super::count::{Counted, count_one};
 use super::handle::UnreadParts;
+use super::known::Known;
 use super::waiting::{Due, Waiting};
 use crate::clock;
 use crate::frames;
@@ -36,7 +39,7 @@ pub(super) struct UnreadArguments {
 pub(super) enum UnreadMessage {
     /// Something waits.
     Look,
-    /// Members of a conversation who are connected here.
+    /// Members of a conversation.
     Scanned(ConversationId, Result<Vec<UserId>, StoreError>),
     /// Counts of these members of a conversation.
     Counted(ConversationId, Vec<UserId>, Counts),
@@ -47,14 +50,15 @@ pub(super) enum UnreadMessage {
     Panic,
 }
 
-type Key = (ConversationId, UserId);
+pub(super) type Key = (ConversationId, UserId);
 
-/// Counts in the order asked for; `None` for who is no member.
-type Counts = Result<Vec<Option<Counted>>, StoreError>;
+/// The head, and where users stand in the order asked for; `None` where there
+/// is nothing to count.
+type Counts = Result<Option<(HeadRow, Vec<Standing>)>, StoreError>;
 
 /// What is read outside the handler.
 #[derive(Clone, Copy)]
-enum Job {
+pub(super) enum Job {
     Scan(ConversationId),
     Count(Key),
 }
@@ -64,36 +68,46 @@ pub(super) struct UnreadActor;
 
 /// State of the actor.
 pub(super) struct State {
-    parts: Arc<UnreadParts>,
-    waiting: Arc<Mutex<Waiting>>,
+    pub(super) parts: Arc<UnreadParts>,
+    pub(super) waiting: Arc<Mutex<Waiting>>,
     /// Grows with every change that concerns all members of a conversation.
-    tick: u64,
-    conversations: HashMap<ConversationId, Moved>,
-    pushes: HashMap<Key, Push>,
-    jobs: VecDeque<Job>,
-    reading: usize,
+    pub(super) tick: u64,
+    pub(super) conversations: HashMap<ConversationId, Moved>,
+    pub(super) pushes: HashMap<Key, Push>,
+    /// Of all conversations.
+    pub(super) members_known: usize,
+    pub(super) jobs: VecDeque<Job>,
+    pub(super) reading: usize,
     /// Ends of windows in milliseconds, ascending: all are equally long.
-    windows: VecDeque<(u64, Job)>,
-    alarmed: bool,
+    pub(super) windows: VecDeque<(u64, Job)>,
+    pub(super) alarmed: bool,
 }
 
 /// A conversation whose members' counts changed within the window.
-struct Moved {
+pub(super) struct Moved {
     /// Tick of the last change.
-    changed: u64,
+    pub(super) changed: u64,
     /// Tick of the last change that all members were told of.
-    scanned: u64,
+    pub(super) scanned: u64,
+    /// What was read before this tick may be wrong by now: memberships changed.
+    pub(super) since: u64,
+    /// All members, as far as they were read since then.
+    pub(super) members: Option<Box<[UserId]>>,
 }
 
 /// A user who was told within the window, or is being told.
-struct Push {
+pub(super) struct Push {
     /// Tick at which the count began.
-    counted: u64,
+    pub(super) counted: u64,
     /// Why it was begun.
-    why: Due,
+    pub(super) why: Due,
     /// What happened since.
-    due: Due,
-    told: Option<Counted>,
+    pub(super) due: Due,
+    pub(super) told: Option<Counted>,
+    /// Nothing was noted since the count began.
+    pub(super) fresh: bool,
+    /// Where they stood at the last count.
+    pub(super) known: Option<Box<Known>>,
 }
 
 impl Actor for UnreadActor {
@@ -112,6 +126,7 @@ impl Actor for UnreadActor {
             tick: 0,
             conversations: HashMap::new(),
             pushes: HashMap::new(),
+            members_known: 0,
             jobs: VecDeque::new(),
             reading: 0,
             windows: VecDeque::new(),
@@ -142,14 +157,21 @@ impl Actor for UnreadActor {
 }
 
 impl State {
-    fn look(&mut self) {
-        let waiting = self.waiting.lock().take();
+    pub(super) fn look(&mut self) {
+        let (waiting, lost) = self.waiting.lock().take();
+        if lost {
+            let all: Vec<ConversationId> = self.conversations.keys().copied().collect();
+            all.into_iter().for_each(|it| self.forget_members(it));
+        }
         for (conversation, changed) in waiting {
+            if changed.members {
+                self.forget_members(conversation);
+            }
+            for (user, note) in changed.users {
+                self.noted((conversation, user), note);
+            }
             if changed.everybody {
                 self.moved(conversation);
-            }
-            for (user, due) in changed.users {
-                self.touch((conversation, user), due);
             }
         }
     }
@@ -162,15 +184,19 @@ impl State {
             Entry::Occupied(mut moved) => moved.get_mut().changed = changed,
             Entry::Vacant(_) if full => dropped(),
             Entry::Vacant(place) => {
-                let scanned = 0;
-                place.insert(Moved { changed, scanned });
+                place.insert(Moved {
+                    changed,
+                    scanned: 0,
+                    since: changed,
+                    members: None,
+                });
                 self.jobs.push_back(Job::Scan(conversation));
             }
         }
     }
 
     /// A user's counts changed: counted at once, or when the window ends.
-    fn touch(&mut self, key: Key, due: Due) {
+    pub(super) fn touch(&mut self, key: Key, due: Due) {
         let full = self.is_full();
         match self.pushes.entry(key) {
             Entry::Occupied(mut push) => push.get_mut().due = push.get().due.max(due),
@@ -181,6 +207,8 @@ impl State {
                     why: Due::No,
                     due,
                     told: None,
+                    fresh: false,
+                    known: None,
                 });
                 self.jobs.push_back(Job::Count(key));
             }
@@ -196,16 +224,10 @@ impl State {
         let Some(moved) = self.conversations.get_mut(&conversation) else {
             return;
         };
-        let scanned = moved.scanned;
         match users {
             Ok(users) => {
-                for user in users {
-                    let key = (conversation, user);
-                    // Who was counted since then knows.
-                    if self.pushes.get(&key).is_none_or(|it| it.counted < scanned) {
-                        self.touch(key, Due::Tell);
-                    }
-                }
+                self.tell_all(conversation, &users);
+                self.know_members(conversation, users);
             }
             Err(error) => {
                 moved.scanned = 0;
@@ -215,22 +237,52 @@ impl State {
         self.open_window(Job::Scan(conversation));
     }
 
+    /// Those of the members who are connected are told, but for who was
+    /// counted since the change.
+    pub(super) fn tell_all(&mut self, conversation: ConversationId, members: &[UserId]) {
+        let moved = self.conversations.get(&conversation);
+        let scanned = moved.map_or(0, |moved| moved.scanned);
+        for user in members {
+            let key = (conversation, *user);
+            let unaware = (self.pushes.get(&key)).is_none_or(|it| it.counted < scanned);
+            if unaware && self.parts.sessions.is_present(*user) {
+                self.touch(key, Due::Tell);
+            }
+        }
+    }
+
     fn counted(&mut self, conversation: ConversationId, users: Vec<UserId>, counts: Counts) {
         self.reading -= 1;
         if let Err(error) = &counts {
             tracing::warn!(%conversation, %error, "unread not counted");
         }
+        let moved = self.conversations.get(&conversation);
+        let since = moved.map_or(u64::MAX, |moved| moved.since);
         for (at, user) in users.into_iter().enumerate() {
-            let counted = counts
-                .as_ref()
-                .ok()
-                .map(|all| all.get(at).copied().flatten());
-            self.counted_one((conversation, user), counted);
+            let key = (conversation, user);
+            let counted = counts.as_ref().ok().map(|found| {
+                let (head, standings) = found.as_ref()?;
+                let standing = *standings.get(at)?;
+                let push = self.pushes.get_mut(&key)?;
+                if push.fresh && push.counted >= since {
+                    push.known = Some(Box::new(Known {
+                        standing,
+                        epoch: head.epoch,
+                        at: push.counted,
+                    }));
+                }
+                count_one(&standing, head)
+            });
+            self.counted_one(key, counted);
         }
     }
 
     /// `None`: the store did not answer.
-    fn counted_one(&mut self, key: Key, counted: Option<Option<Counted>>) {
+    pub(super) fn counted_one(&mut self, key: Key, counted: Option<Option<Counted>>) {
+        #[cfg(test)]
+        {
+            self.waiting.lock().counted += 1;
+        }
         let Some(push) = self.pushes.get_mut(&key) else {
             return;
         };
@@ -264,7 +316,7 @@ impl State {
 
     // --- windows -----------------------------------------------------------
 
-    fn open_window(&mut self, job: Job) {
+    pub(super) fn open_window(&mut self, job: Job) {
         let end_ms = clock::monotonic_ms() + self.parts.limits.unread_gather_ms;
         self.windows.push_back((end_ms, job));
     }
@@ -279,11 +331,18 @@ impl State {
             }
             self.windows.pop_front();
             if self.is_due(job) {
-                self.jobs.push_back(job);
+                match job {
+                    // Before the members' own windows end: they stay known.
+                    Job::Scan(conversation) if self.scan_known(conversation) => {}
+                    _ => self.jobs.push_back(job),
+                }
                 continue;
             }
             match job {
-                Job::Scan(conversation) => drop(self.conversations.remove(&conversation)),
+                Job::Scan(conversation) => {
+                    self.forget_members(conversation);
+                    self.conversations.remove(&conversation);
+                }
                 Job::Count(key) => drop(self.pushes.remove(&key)),
             }
         }
@@ -323,35 +382,50 @@ impl State {
 
     fn read(&mut self, myself: &ActorRef<UnreadMessage>) {
         while self.reading < UNREAD_READS_AT_ONCE {
-            let Some(job) = self.jobs.pop_front() else {
-                return;
-            };
-            self.reading += 1;
-            let (parts, actor) = (Arc::clone(&self.parts), myself.clone());
-            // In a task of its own, so that even a panic is answered.
-            match job {
-                Job::Scan(conversation) => {
-                    if let Some(moved) = self.conversations.get_mut(&conversation) {
-                        moved.scanned = moved.changed;
-                    }
-                    let work = tokio::spawn(async move { connected(&parts, conversation).await });
-                    tokio::spawn(async move {
-                        let users = work.await.unwrap_or_else(|error| Err(failed(&error)));
-                        tell(&actor, UnreadMessage::Scanned(conversation, users));
-                    });
-                }
-                Job::Count((conversation, user)) => {
-                    let users = self.begin_count(conversation, user);
-                    let asked = users.clone();
-                    let work =
-                        tokio::spawn(async move { counts(&parts, conversation, &asked).await });
-                    tokio::spawn(async move {
-                        let counts = work.await.unwrap_or_else(|error| Err(failed(&error)));
-                        tell(&actor, UnreadMessage::Counted(conversation, users, counts));
-                    });
-                }
+            match self.jobs.pop_front() {
+                Some(Job::Scan(conversation)) => self.scan(myself, conversation),
+                Some(Job::Count((conversation, user))) => self.count(myself, conversation, user),
+                None => return,
             }
         }
+    }
+
+    fn scan(&mut self, myself: &ActorRef<UnreadMessage>, conversation: ConversationId) {
+        if self.scan_known(conversation) {
+            return;
+        }
+        if let Some(moved) = self.conversations.get_mut(&conversation) {
+            moved.scanned = moved.changed;
+        }
+        self.reading += 1;
+        let (parts, actor) = (Arc::clone(&self.parts), myself.clone());
+        // In a task of its own, so that even a panic is answered.
+        let work = tokio::spawn(async move { members(&parts, conversation).await });
+        tokio::spawn(async move {
+            let users = work.await.unwrap_or_else(|error| Err(failed(&error)));
+            tell(&actor, UnreadMessage::Scanned(conversation, users));
+        });
+    }
+
+    fn count(
+        &mut self,
+        myself: &ActorRef<UnreadMessage>,
+        conversation: ConversationId,
+        user: UserId,
+    ) {
+        let mut users = self.begin_count(conversation, user);
+        self.count_known(conversation, &mut users);
+        if users.is_empty() {
+            return;
+        }
+        self.reading += 1;
+        let (parts, actor) = (Arc::clone(&self.parts), myself.clone());
+        let asked = users.clone();
+        let work = tokio::spawn(async move { counts(&parts, conversation, &asked).await });
+        tokio::spawn(async move {
+            let counts = work.await.unwrap_or_else(|error| Err(failed(&error)));
+            tell(&actor, UnreadMessage::Counted(conversation, users, counts));
+        });
     }
 }
 
@@ -370,14 +444,15 @@ impl State {
             if let Some(push) = self.pushes.get_mut(&(conversation, *user)) {
                 push.counted = self.tick;
                 push.why = std::mem::take(&mut push.due);
+                push.fresh = true;
             }
         }
         users
     }
 }
 
-/// Members of a conversation who are connected here.
-async fn connected(
+/// All members of a conversation.
+async fn members(
     parts: &UnreadParts,
     conversation: ConversationId,
 ) -> Result<Vec<UserId>, StoreError> {
@@ -388,11 +463,7 @@ async fn connected(
         after = page.last().map(|member| member.user);
         let more = page.len() == SCAN_ROWS;
         let members = page.into_iter().filter(|member| member.row.is_active());
-        users.extend(
-            members
-                .map(|member| member.user)
-                .filter(|user| parts.sessions.is_present(*user)),
-        );
+        users.extend(members.map(|member| member.user));
         if !more {
             return Ok(users);
         }
@@ -400,14 +471,16 @@ async fn connected(
 }
 
 async fn counts(parts: &UnreadParts, conversation: ConversationId, users: &[UserId]) -> Counts {
+    // Else another node counts.
     if !parts.directory.is_served(conversation) {
-        // Another node counts.
-        return Ok(vec![None; users.len()]);
+        return Ok(None);
     }
-    match parts.directory.head(conversation).await? {
-        Some(head) => count_all(&*parts.marks, conversation, users, &head).await,
-        None => Ok(vec![None; users.len()]),
-    }
+    let Some(head) = parts.directory.head(conversation).await? else {
+        return Ok(None);
+    };
+    let asked = users.iter().map(|user| (*user, Marks::default()));
+    let standings = parts.marks.standings(conversation, asked.collect()).await?;
+    Ok(Some((head, standings)))
 }
 
 fn failed(error: &tokio::task::JoinError) -> StoreError {

@@ -38,24 +38,12 @@ pub async fn count(
     Ok(counted(standing, member, head))
 }
 
-/// Counts what members have not read at `head`, read at once; `None` for who
-/// is no member.
-pub(super) async fn count_all(
-    marks: &dyn MarksPort,
-    conversation: ConversationId,
-    users: &[UserId],
-    head: &HeadRow,
-) -> Result<Vec<Option<Counted>>, StoreError> {
-    let asked = users.iter().map(|user| (*user, Marks::default()));
-    let standings = marks.standings(conversation, asked.collect()).await?;
-    let counted = standings.iter().map(|standing| {
-        let member = standing
-            .member
-            .as_ref()
-            .filter(|member| member.is_active())?;
-        Some(counted(standing, member, head))
-    });
-    Ok(counted.collect())
+/// Counts what somebody who stands there has not read at `head`; `None` for
+/// who is no member.
+pub(super) fn count_one(standing: &Standing, head: &HeadRow) -> Option<Counted> {
+    let member = standing.member.as_ref();
+    let member = member.filter(|member| member.is_active())?;
+    Some(counted(standing, member, head))
 }
 
 fn counted(standing: &Standing, member: &MemberRow, head: &HeadRow) -> Counted {

@@ -2,20 +2,22 @@
 
 use std::sync::Arc;
 
-use fanfare_engine::port::{MarksPort, Members};
+use fanfare_engine::member::Marks;
+use fanfare_engine::port::Members;
 use fanfare_protocol::{ConversationId, Limits, UserId};
 use parking_lot::{Mutex, RwLock};
 use ractor::{ActorCell, ActorId, ActorRef, ActorRuntime, SpawnErr};
 
 use super::actor::{UnreadActor, UnreadArguments, UnreadMessage};
-use super::waiting::{Due, Waiting};
+use super::waiting::{Due, Note, Waiting};
 use crate::directory::Directory;
+use crate::marks::OwnMarks;
 use crate::sessions::Sessions;
 
 /// What counting needs.
 pub struct UnreadParts {
     /// Marks, those on their way included ([`crate::marks::OwnMarks`]).
-    pub marks: Arc<dyn MarksPort>,
+    pub marks: Arc<OwnMarks>,
     /// Memberships.
     pub members: Arc<dyn Members>,
     /// Heads.
@@ -60,25 +62,30 @@ impl UnreadHandle {
         let mut wake = false;
         if member_count <= self.0.parts.limits.unread_pushed_members_max {
             wake = waiting.everybody(conversation);
-        } else {
-            for user in mentioned {
-                if self.0.parts.sessions.is_present(user) {
-                    wake |= waiting.user(conversation, user, Due::Tell);
-                }
-            }
+        }
+        for user in mentioned {
+            let (due, reached) = (Due::Tell, None);
+            wake |= waiting.user(conversation, user, Note { due, reached });
         }
         drop(waiting);
         self.wake_if(wake);
     }
 
+    /// An entry was published that changes who is a member, or as what.
+    pub(crate) fn members_changed(&self, conversation: ConversationId) {
+        let wake = self.0.waiting.lock().members(conversation);
+        self.wake_if(wake);
+    }
+
     /// A member's read mark was raised.
-    pub fn marked(&self, conversation: ConversationId, user: UserId) {
-        self.note(conversation, user, Due::Tell);
+    pub(crate) fn marked(&self, conversation: ConversationId, user: UserId, reached: Marks) {
+        self.note(conversation, user, Due::Tell, reached);
     }
 
     /// A sender's own mark is durable: pushed unless a push knew it already.
-    pub(crate) fn sent(&self, conversation: ConversationId, user: UserId) {
-        self.note(conversation, user, Due::Check);
+    /// Told before [`OwnMarks`] forgets it.
+    pub(crate) fn sent(&self, conversation: ConversationId, user: UserId, reached: Marks) {
+        self.note(conversation, user, Due::Check, reached);
     }
 
     /// Starts another actor if `child` was this one's; `true` if it was.
@@ -94,11 +101,13 @@ impl UnreadHandle {
         true
     }
 
-    fn note(&self, conversation: ConversationId, user: UserId, due: Due) {
-        if self.0.parts.sessions.is_present(user) {
-            let wake = self.0.waiting.lock().user(conversation, user, due);
-            self.wake_if(wake);
-        }
+    /// Also of who is not connected: they may be, within the window.
+    fn note(&self, conversation: ConversationId, user: UserId, due: Due, reached: Marks) {
+        let reached = Some(reached);
+        let mut waiting = self.0.waiting.lock();
+        let wake = waiting.user(conversation, user, Note { due, reached });
+        drop(waiting);
+        self.wake_if(wake);
     }
 
     fn wake_if(&self, wake: bool) {
@@ -128,6 +137,11 @@ fn spawn(
 
 #[cfg(test)]
 impl UnreadHandle {
+    /// Counts that are finished.
+    pub(crate) fn counted(&self) -> usize {
+        self.0.waiting.lock().counted
+    }
+
     /// The actor that is there now.
     pub(crate) fn actor(&self) -> ActorId {
         self.0.actor.read().get_id()

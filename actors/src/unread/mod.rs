@@ -2,11 +2,12 @@
 //! concern, at most one per conversation and user in a while.
 //!
 //! `count` computes, `waiting` gathers what changed, `handle` is how others
-//! tell of it, `actor` decides who is told when.
+//! tell of it, `actor` decides who is told when, `known` what need not be read.
 
 mod actor;
 mod count;
 mod handle;
+mod known;
 #[cfg(test)]
 mod tests;
 mod waiting;

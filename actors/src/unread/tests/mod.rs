@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use fanfare_engine::member::Marks;
 use fanfare_engine::room::Resolved;
 use fanfare_protocol::command::{Command, DeleteMessage, EditMessage, RemoveParticipant};
 use fanfare_protocol::limits::OWN_MARKS_MS;
@@ -154,7 +155,7 @@ async fn senders_hear_of_their_own_message_once_and_as_read() {
     }
     house.settled().await;
     // Counted again because of the mark, found to be what was told.
-    until("a second count", || house.switch.standings() == 2).await;
+    until("a second count", || house.unread.counted() == 2).await;
     let answer = house.say(2, &[]).await;
     for device in [&laptop, &phone] {
         device.hears(1, 0).await;
@@ -187,7 +188,9 @@ async fn who_was_removed_hears_nothing_more() {
     let remove = RemoveParticipant { user: user(3) };
     let command = Command::RemoveParticipant(remove);
     house.submit(1, command, Resolved::default()).await;
-    house.unread.marked(house.conversation, user(3));
+    house
+        .unread
+        .marked(house.conversation, user(3), Marks::default());
     for _ in 0..5 {
         house.say(1, &[3]).await;
     }
@@ -237,4 +240,60 @@ async fn nobody_is_counted_who_is_not_connected() {
     // The record is what tells how many members there are.
     let meta = house.ports.log.meta(house.conversation).await.unwrap();
     assert_eq!(meta.unwrap().member_count, 5);
+}
+
+#[tokio::test]
+async fn in_a_busy_conversation_nothing_is_read_again() {
+    let limits = Limits {
+        unread_gather_ms: 300,
+        ..Limits::default()
+    };
+    let house = House::of(3, limits).await;
+    let (alice, bob) = (house.device(1).await, house.device(2).await);
+    house.say(1, &[]).await;
+    bob.hears(1, 0).await;
+    alice.hears(0, 0).await;
+    let reads = || {
+        (
+            house.switch.count(Operation::MembersOf),
+            house.switch.standings(),
+        )
+    };
+    let before = reads();
+    for sent in 2..=8 {
+        let message = house.say(1, &[]).await;
+        bob.hears(sent, 0).await;
+        // Their own marks rise in memory.
+        until("the sender's mark", || {
+            alice.updates().last().map(|it| (it.0, it.2)) == Some((0, message.seq))
+        })
+        .await;
+    }
+    assert_eq!(reads(), before);
+    // What is not known any more is: a name, and who is a member.
+    house.say(1, &[2]).await;
+    bob.hears(9, 1).await;
+    assert_eq!(reads(), (before.0, before.1 + 1));
+    let carol = house.device(3).await;
+    house.say(1, &[]).await;
+    carol.hears(10, 0).await;
+}
+
+#[tokio::test]
+async fn who_read_while_away_is_counted_right_when_back() {
+    let limits = Limits {
+        unread_gather_ms: 300,
+        ..Limits::default()
+    };
+    let house = House::of(3, limits).await;
+    let (phone, carol) = (house.device(2).await, house.device(3).await);
+    let sent = house.say(1, &[]).await;
+    phone.hears(1, 0).await;
+    drop(phone);
+    assert_eq!(house.read(2, sent.seq).await, Ok(sent.seq));
+    let phone = house.device(2).await;
+    house.say(1, &[]).await;
+    carol.hears(2, 0).await;
+    phone.hears(1, 0).await;
+    assert!(phone.updates().iter().all(|it| it.0 == 1));
 }
