@@ -23,5 +23,6 @@ mod races;
 mod real_chat;
 mod refusals;
 mod replay;
+mod store;
 mod tidy;
 mod tls;

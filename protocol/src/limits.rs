@@ -1,5 +1,6 @@
 //! Every limit of Fanfare, with its unit and its reason, and nowhere else; those of
-//! leases and of the CQL store stand in `limits/shared.rs`.
+//! leases and of the CQL store stand in `limits/shared.rs`, of backup and copy in
+//! `limits/keeping.rs`.
 //!
 //! [`Limits`] holds what an operator may change (`limits.<name>` in the
 //! configuration). The constants below it belong to formats or promises and
@@ -7,8 +8,10 @@
 
 use serde::{Deserialize, Serialize};
 
+mod keeping;
 mod shared;
 
+pub use keeping::*;
 pub use shared::*;
 
 macro_rules! limits {

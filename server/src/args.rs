@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::store::Location;
+
 /// What was asked on the command line.
 #[derive(Debug, Parser)]
 #[command(
@@ -43,6 +45,21 @@ pub enum Command {
         /// Only look; exit code 1 if something is missing
         #[arg(long)]
         check: bool,
+    },
+    /// Write all data of the embedded store to one file, also while the server runs
+    Backup {
+        /// The file, which must not exist, or a folder to put it in
+        #[arg(long, value_name = "FILE|DIR")]
+        to: PathBuf,
+    },
+    /// Check what a store holds, or copy it to another
+    #[command(subcommand)]
+    Store(StoreCommand),
+    /// Make the data folder, absent or empty, from a backup
+    Restore {
+        /// The backup
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
     },
 }
 
@@ -135,6 +152,44 @@ impl Settings {
             .filter_map(|(key, flag, value)| Some((key, flag, value.as_deref()?)))
             .collect()
     }
+}
+
+/// `fanfare store`.
+#[derive(Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Check every log of a store and everything that follows from
+    /// it, reading only; exit code 1 if something is wrong. An embedded store must
+    /// not be in use
+    Check(Check),
+    /// Copy everything from a store that is not in use to an empty one; the same
+    /// command goes on where one before it was stopped
+    Copy {
+        /// embedded:FOLDER or cql:HOST:PORT,HOST:PORT/KEYSPACE
+        #[arg(long, value_name = "STORE")]
+        from: Location,
+        /// The same; made if it does not exist
+        #[arg(long, value_name = "STORE")]
+        to: Location,
+    },
+}
+
+/// `fanfare store check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Which store, embedded:FOLDER or cql:HOST:PORT,HOST:PORT/KEYSPACE (default:
+    /// the configured one)
+    #[arg(long, value_name = "STORE")]
+    pub at: Option<Location>,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Keep reading as one that owns nothing, and report rows that were shown and
+    /// then changed or vanished, until Ctrl-C
+    #[arg(long)]
+    pub follow: bool,
+    /// End by itself after this
+    #[arg(long, value_name = "S", requires = "follow")]
+    pub seconds: Option<u64>,
 }
 
 /// `fanfare seed`.

@@ -2,13 +2,18 @@
 //! and stops them. No rules live here.
 
 mod args;
+mod backup;
 mod config;
+mod control;
 mod doctor;
 mod keys;
 mod migrate;
 mod open;
+mod progress;
+mod restore;
 mod seed;
 mod serve;
+mod store;
 mod telemetry;
 mod tls;
 
@@ -18,7 +23,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, anyhow};
 use clap::Parser as _;
 
-use args::{Command, CommandLine};
+use args::{Command, CommandLine, StoreCommand};
 use config::Loaded;
 
 /// Gives back what sessions that fell asleep and storms leave behind: 9 KiB
@@ -61,6 +66,17 @@ fn run(line: &CommandLine) -> anyhow::Result<bool> {
         Command::Migrate { check } => {
             return runtime()?.block_on(migrate::migrate(&loaded.config, *check));
         }
+        Command::Backup { to } => runtime()?.block_on(backup::backup(&loaded.config, to))?,
+        Command::Store(StoreCommand::Check(wish)) => {
+            let (configured, options) = store::configured(&loaded.config)?;
+            let location = wish.at.clone().unwrap_or(configured);
+            return runtime()?.block_on(store::check(&location, options, wish));
+        }
+        Command::Store(StoreCommand::Copy { from, to }) => {
+            let (_, options) = store::configured(&loaded.config)?;
+            runtime()?.block_on(store::copy(from, to, options))?;
+        }
+        Command::Restore { from } => restore::restore(&loaded.config, from)?,
         Command::Seed(wish) => runtime()?.block_on(seed::seed(&loaded.config, wish))?,
     }
     Ok(true)

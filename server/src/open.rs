@@ -6,6 +6,7 @@ use anyhow::{Context as _, anyhow};
 use fanfare_actors::account::{TokenKey, random};
 use fanfare_engine::port::StoreError;
 use fanfare_engine::secret::DataSecret;
+use fanfare_storage::backup::Backups;
 use fanfare_storage::cql::Cql;
 use fanfare_storage::{Embedded, NodeFolder, OpenError, Ports};
 
@@ -38,6 +39,16 @@ impl Opened {
         match &self.kept {
             Kept::Embedded(_) => None,
             Kept::Cql(_, node) => Some(node),
+        }
+    }
+}
+
+impl Opened {
+    /// Takes backups, where the store lies in this process's folder.
+    pub fn backups(&self) -> Option<Backups> {
+        match &self.kept {
+            Kept::Embedded(store) => Some(store.backups()),
+            Kept::Cql(..) => None,
         }
     }
 }

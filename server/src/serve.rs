@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use fanfare_actors::account::{AccountBook, Clock, Parts};
 use fanfare_actors::lease::Tenancy;
 use fanfare_actors::node::{Node, NodeParts};
@@ -15,6 +15,7 @@ use fanfare_engine::lease::Terms;
 use fanfare_engine::port::Ownership;
 use fanfare_protocol::Limits;
 use fanfare_protocol::limits::STORE_CLOSE_MS_MIN;
+use fanfare_storage::copy::is_unfinished;
 use fanfare_transport::accept::{AcceptLimits, Listener, Tls, TrustedProxies};
 use fanfare_transport::ws::handshake::AllowedOrigins;
 use fanfare_transport::{Health, TransportParts};
@@ -23,6 +24,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use crate::config::{Config, Store, Switch};
+use crate::control::Control;
 use crate::doctor::files;
 use crate::open::{Opened, cql, open};
 use crate::telemetry::Metrics;
@@ -55,6 +57,7 @@ pub async fn serve(mut config: Config) -> anyhow::Result<()> {
     };
     let serving = tokio::spawn(fanfare_transport::serve(listener, parts, stopped, grace));
     tokio::spawn(reload_signal.obey(tls));
+    let control = control(&config, &opened);
     tracing::info!(%address, data = %config.data.display(), "listening");
     announce(&config, &opened, address).context("cannot print where the server is")?;
     stop_signals.asked().await;
@@ -70,6 +73,7 @@ pub async fn serve(mut config: Config) -> anyhow::Result<()> {
         tracing::warn!(open = open_connections.count(), "connections cut off");
     }
     node.stop().await;
+    drop(control);
     close(opened, deadline).await;
     Ok(())
 }
@@ -78,6 +82,9 @@ pub async fn serve(mut config: Config) -> anyhow::Result<()> {
 /// in the middle.
 async fn start(config: &Config, opened: &Opened, limits: &Arc<Limits>) -> anyhow::Result<Node> {
     let ports = &opened.ports;
+    if is_unfinished(ports).await.context("cannot read the data")? {
+        bail!("cannot serve a store into which a copy did not end; run `fanfare store copy` again");
+    }
     let rates = Arc::new(match config.rates {
         Switch::On => Rates::on(limits),
         Switch::Off => Rates::off(),
@@ -115,6 +122,16 @@ async fn tenancy(opened: &Opened) -> anyhow::Result<Tenancy> {
     let epoch = sole.claim_slots().await;
     let epoch = epoch.context("cannot claim the data")?;
     Ok(Tenancy::Sole(Arc::clone(sole) as Arc<dyn Ownership>, epoch))
+}
+
+/// Without it people cannot back up the running server; they talk all the same.
+fn control(config: &Config, opened: &Opened) -> Option<Control> {
+    let backups = opened.backups()?;
+    Control::listen(&config.data, backups)
+        .inspect_err(
+            |error| tracing::warn!(%error, "no control socket: stop the server to back up"),
+        )
+        .ok()
 }
 
 fn health(

@@ -8,6 +8,7 @@ use fanfare_engine::port::StoreError;
 use fanfare_engine::secret::DataSecret;
 use fanfare_protocol::Limits;
 
+use crate::backup::Backups;
 use crate::cells::embedded::{CellsError, EmbeddedCells};
 use crate::folder::{self, CELLS_FOLDER, OpenError};
 use crate::ports::Ports;
@@ -45,6 +46,11 @@ impl Embedded {
     /// Its ports.
     pub fn ports(&self) -> Ports {
         Ports::sole(&self.tables)
+    }
+
+    /// Takes backups of it, also while it is in use.
+    pub fn backups(&self) -> Backups {
+        Backups::new(self.cells.clone())
     }
 
     /// The value kept under `name`; `fresh` if there is none yet. For secrets

@@ -13,6 +13,8 @@ pub const FORMAT: u32 = 1;
 
 const LOCK_FILE: &str = "lock";
 const FORMAT_FILE: &str = "format";
+/// There while a restore fills the folder; such a folder is never opened.
+const RESTORING_FILE: &str = "restoring";
 const FORMAT_LINE: &str = "fanfare embedded store, format ";
 pub(crate) const CELLS_FOLDER: &str = "cells";
 
@@ -76,6 +78,45 @@ pub(crate) fn take(folder: &Path) -> Result<File, OpenError> {
     Ok(lock)
 }
 
+/// Locks a folder that is empty, absent, or left by a restore that did not
+/// end; none for any other. Nobody opens it before [`mark_restored`].
+pub(crate) fn take_empty(folder: &Path) -> Result<Option<File>, OpenError> {
+    let mark = folder.join(RESTORING_FILE);
+    if folder.exists() {
+        let reading = |source| io("reading", folder, source);
+        let unfinished = !folder.join(FORMAT_FILE).exists()
+            && (mark.exists() || !folder.join(CELLS_FOLDER).exists());
+        let ours = [
+            LOCK_FILE,
+            RESTORING_FILE,
+            CELLS_FOLDER,
+            "format.new",
+            "restoring.new",
+        ];
+        for entry in std::fs::read_dir(folder).map_err(reading)? {
+            let name = entry.map_err(reading)?.file_name();
+            if !(unfinished && ours.iter().any(|known| name == *known)) {
+                return Ok(None);
+            }
+        }
+    }
+    let lock = lock(folder)?;
+    place(folder, RESTORING_FILE, |_| Ok(String::new()))?;
+    let cells = folder.join(CELLS_FOLDER);
+    if cells.exists() {
+        std::fs::remove_dir_all(&cells).map_err(|source| io("removing", &cells, source))?;
+    }
+    Ok(Some(lock))
+}
+
+/// Ends a restore: from now on the folder may be opened.
+pub(crate) fn mark_restored(folder: &Path) -> Result<(), OpenError> {
+    place_format(folder)?;
+    let mark = folder.join(RESTORING_FILE);
+    std::fs::remove_file(&mark).map_err(|source| io("removing", &mark, source))?;
+    sync(folder)
+}
+
 /// Locks `folder`, made if it does not exist (mode 0700). The lock ends with
 /// the file that is returned.
 pub(crate) fn lock(folder: &Path) -> Result<File, OpenError> {
@@ -120,12 +161,22 @@ fn check(folder: &Path, text: &str) -> Result<(), OpenError> {
 /// Marks an empty folder before anything else is in it, so that data without
 /// a mark is never ours.
 fn mark_new(folder: &Path) -> Result<(), OpenError> {
+    if folder.join(RESTORING_FILE).exists() {
+        return Err(OpenError::Foreign {
+            folder: folder.to_owned(),
+            why: "a restore into it did not end: run it again",
+        });
+    }
     if folder.join(CELLS_FOLDER).exists() {
         return Err(OpenError::Foreign {
             folder: folder.to_owned(),
             why: "there is data, but its file `format` is missing",
         });
     }
+    place_format(folder)
+}
+
+fn place_format(folder: &Path) -> Result<(), OpenError> {
     place(folder, FORMAT_FILE, |_| {
         Ok(format!("{FORMAT_LINE}{FORMAT}\n"))
     })
@@ -146,6 +197,10 @@ pub(crate) fn place(
     });
     written.map_err(|source| io("writing", &draft, source))?;
     std::fs::rename(&draft, &path).map_err(|source| io("naming", &path, source))?;
+    sync(folder)
+}
+
+fn sync(folder: &Path) -> Result<(), OpenError> {
     File::open(folder)
         .and_then(|folder| folder.sync_all())
         .map_err(|source| io("syncing", folder, source))

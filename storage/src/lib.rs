@@ -9,7 +9,10 @@
 //! refused one (`Unavailable`, `Overloaded`) left nothing behind.
 
 mod accounts;
+pub mod backup;
 mod cells;
+mod census;
+pub mod copy;
 pub mod cql;
 pub mod dying;
 mod effects;
@@ -25,6 +28,7 @@ mod names;
 mod node;
 mod ownership;
 mod ports;
+mod singles;
 #[cfg(test)]
 mod steps_tests;
 mod tables;

@@ -21,7 +21,7 @@ use crate::effects::writes_of;
 use crate::tables::{Tables, WHOLE, put, whole};
 
 /// Column of a log cell: everything that never changes.
-const FIXED: u8 = 0;
+pub(crate) const FIXED: u8 = 0;
 /// Column of a log cell: the entry, which a deletion empties.
 pub(crate) const ENTRY: u8 = 1;
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use fanfare_engine::port::{
-    Accounts, Inbox, Leases, Log, MarksPort, Members, Names, Readiness, SoleOwner, Tokens,
+    Accounts, Census, Inbox, Leases, Log, MarksPort, Members, Names, Readiness, Singles, SoleOwner,
+    Tokens,
 };
 
 /// All ports of one store. Give each actor those it uses, not all of them.
@@ -29,6 +30,10 @@ pub struct Ports {
     pub sole: Option<Arc<dyn SoleOwner>>,
     /// Whether it takes writes.
     pub readiness: Arc<dyn Readiness>,
+    /// Everything there is.
+    pub census: Arc<dyn Census>,
+    /// Single values.
+    pub singles: Arc<dyn Singles>,
 }
 
 impl Ports {
@@ -36,7 +41,7 @@ impl Ports {
     pub(crate) fn sole<S>(store: &Arc<S>) -> Self
     where
         S: Log + Members + Inbox + MarksPort + Accounts + Names + Tokens + Leases + Readiness,
-        S: SoleOwner + 'static,
+        S: Census + Singles + SoleOwner + 'static,
     {
         Self {
             sole: Some(store.clone()),
@@ -56,6 +61,8 @@ impl Ports {
             + Tokens
             + Leases
             + Readiness
+            + Census
+            + Singles
             + 'static,
     {
         Self {
@@ -69,6 +76,8 @@ impl Ports {
             leases: store.clone(),
             sole: None,
             readiness: store.clone(),
+            census: store.clone(),
+            singles: store.clone(),
         }
     }
 }

@@ -350,7 +350,7 @@ pub fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (ExitStatus, Strin
 }
 
 /// A program without the `FANFARE_…` variables that are meant for these tests.
-fn without_variables(program: &str) -> Command {
+pub fn without_variables(program: &str) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("FANFARE_") {

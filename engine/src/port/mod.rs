@@ -2,6 +2,7 @@
 //! actors are handed those they use.
 
 mod accounts;
+mod census;
 mod inbox;
 mod leases;
 mod log;
@@ -15,6 +16,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use accounts::Accounts;
+pub use census::{Census, Part, Place, Single, Singles};
 pub use inbox::Inbox;
 pub use leases::{Leases, Swap};
 pub use log::{Log, Order, RowRange};

@@ -16,6 +16,7 @@ pub mod gather;
 pub mod machine;
 mod queue;
 mod read;
+pub mod replay;
 mod sequence;
 pub mod state;
 pub mod steps;

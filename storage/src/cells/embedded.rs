@@ -23,6 +23,17 @@ use super::queue::{Queue, Refused};
 use super::readers::{self, Read};
 use super::{Cells, Job, Range, View, Visit, Work};
 
+/// Opens or creates the database and its one keyspace.
+pub(super) fn database(folder: &Path, limits: &Limits) -> fjall::Result<(Database, Keyspace)> {
+    let database = Database::builder(folder)
+        .max_journaling_size(JOURNAL_BYTES_MAX)
+        .cache_size(limits.store_cache_bytes)
+        .open()?;
+    let fresh = || KeyspaceCreateOptions::default().max_memtable_size(limits.store_memtable_bytes);
+    let keyspace = database.keyspace("cells", fresh)?;
+    Ok((database, keyspace))
+}
+
 /// Cells in a folder.
 pub(crate) struct EmbeddedCells {
     requests: Arc<Queue<Request>>,
@@ -49,13 +60,7 @@ impl EmbeddedCells {
         limits: &Limits,
         lock: impl Send + 'static,
     ) -> Result<Self, CellsError> {
-        let database = Database::builder(folder)
-            .max_journaling_size(JOURNAL_BYTES_MAX)
-            .cache_size(limits.store_cache_bytes)
-            .open()?;
-        let fresh =
-            || KeyspaceCreateOptions::default().max_memtable_size(limits.store_memtable_bytes);
-        let keyspace = database.keyspace("cells", fresh)?;
+        let (database, keyspace) = database(folder, limits)?;
         let requests = Queue::new(COMMITTER_QUEUE_MAX, COMMITTER_QUEUE_BYTES_MAX);
         let cells = Self {
             requests: Arc::new(requests),

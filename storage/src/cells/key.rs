@@ -107,6 +107,20 @@ pub(crate) fn scope_byte(scope: Scope) -> u8 {
     }
 }
 
+/// The scope of a byte.
+pub(crate) fn scope_of(byte: u8) -> Result<Scope, StoreError> {
+    [
+        Scope::Username,
+        Scope::Email,
+        Scope::Slug,
+        Scope::Pair,
+        Scope::Request,
+    ]
+    .into_iter()
+    .find(|scope| scope_byte(*scope) == byte)
+    .ok_or_else(|| StoreError::Damaged(format!("no scope has the number {byte}")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

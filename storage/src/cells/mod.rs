@@ -9,6 +9,7 @@ pub(crate) mod cell;
 mod committer;
 pub(crate) mod embedded;
 pub(crate) mod key;
+pub(crate) mod load;
 pub(crate) mod memory;
 mod queue;
 mod readers;

@@ -10,6 +10,7 @@
 //! have been written is never reported as refused.
 
 mod accounts;
+mod census;
 mod effects;
 mod error;
 mod flavour;

@@ -124,7 +124,8 @@ pub enum Fault {
     Hang,
 }
 
-/// Puts a switch in front of all ports. Ready and held it stays as the store
+/// Puts a switch in front of all ports but those of whoever looks after the
+/// data. Ready and held it stays as the store
 /// below says, but dead it is not ready.
 ///
 /// ```
@@ -137,6 +138,7 @@ pub enum Fault {
 pub fn wrap(ports: Ports) -> (Ports, Arc<Switch>) {
     let switch = Arc::new(Switch::new());
     let is_sole = ports.sole.is_some();
+    let (census, singles) = (Arc::clone(&ports.census), Arc::clone(&ports.singles));
     let wrapped = Arc::new(Wrapped {
         inner: ports,
         switch: Arc::clone(&switch),
@@ -152,6 +154,8 @@ pub fn wrap(ports: Ports) -> (Ports, Arc<Switch>) {
         leases: wrapped.clone(),
         sole: is_sole.then(|| wrapped.clone() as Arc<dyn SoleOwner>),
         readiness: wrapped,
+        census,
+        singles,
     };
     (ports, switch)
 }

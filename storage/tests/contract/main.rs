@@ -5,7 +5,10 @@
 
 mod accounts;
 mod append;
+mod backup;
 mod build;
+mod census;
+mod copy;
 mod cql;
 mod cql_migrations;
 mod dying;
@@ -91,4 +94,7 @@ contract! {
     ownership: each_claim_is_a_higher_epoch a_lease_changes_for_who_saw_it_last
         a_slot_changes_for_who_saw_it_last many_race_for_a_slot_and_one_wins
         the_store_is_ready;
+    census: every_log_is_listed_once accounts_log_ins_and_claims_are_listed
+        mentions_come_in_pages_withdrawn_ones_too single_values_are_compared_and_set,
+        not on cql: epochs_go_on_above_what_they_were_raised_to;
 }

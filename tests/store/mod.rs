@@ -1,0 +1,6 @@
+//! What looks after the data, through the real binary: backup and restore, check,
+//! copy.
+
+mod backup;
+mod check;
+mod copy;
