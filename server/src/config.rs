@@ -131,7 +131,7 @@ impl Default for Config {
             origins: Vec::new(),
             trusted_proxies: Vec::new(),
             log: Log {
-                level: "info,fjall=warn,lsm_tree=warn".to_owned(),
+                level: "info,fjall=warn,lsm_tree=warn,scylla=error".to_owned(),
                 format: LogFormat::Human,
             },
             limits: Limits::default(),

@@ -17,8 +17,8 @@ pub enum OpenError {
     #[error("not a name for a keyspace or datacentre: {0:?}")]
     Named(String),
     /// No server answered.
-    #[error("no CQL server answers")]
-    Connect(#[source] Box<NewSessionError>),
+    #[error("no CQL server answers: {0}")]
+    Connect(String),
     /// A server answered, and wants another user or password.
     #[error("the CQL server does not let us in: {0}")]
     Login(String),
@@ -88,19 +88,19 @@ impl OpenError {
             },
         )) = &error
         else {
-            return Self::Connect(Box::new(error));
+            return Self::Connect(error.to_string());
         };
         match last {
             ConnectionError::ConnectionSetupRequestError(setup) => match setup.get_error() {
                 Setup::DbError(DbError::AuthenticationError, why) => Self::Login(why.clone()),
                 Setup::MissingAuthentication => Self::Login("it wants user and password".into()),
-                _ => Self::Connect(Box::new(error)),
+                _ => Self::Connect(last.to_string()),
             },
             ConnectionError::IoError(io) => match io.get_ref() {
                 Some(inner) if inner.is::<rustls::Error>() => Self::Tls(inner.to_string()),
-                _ => Self::Connect(Box::new(error)),
+                _ => Self::Connect(last.to_string()),
             },
-            _ => Self::Connect(Box::new(error)),
+            _ => Self::Connect(last.to_string()),
         }
     }
 }

@@ -16,7 +16,7 @@ use scylla::policies::speculative_execution::SimpleSpeculativeExecutionPolicy;
 use secrecy::ExposeSecret;
 
 use super::error::OpenError;
-use super::options::{CqlOptions, check_datacenter};
+use super::options::{CqlOptions, Keyspaces, check_datacenter};
 use super::survey;
 
 /// How requests are sent.
@@ -30,13 +30,18 @@ pub(crate) struct Profiles {
 
 /// Connects; returns the home datacentre too, where all our rows are kept.
 pub(crate) async fn connect(options: &CqlOptions) -> Result<(Session, String), OpenError> {
+    let keyspaces = Keyspaces::named(&options.keyspace)?;
     let mut builder = SessionBuilder::new()
         .known_nodes(&options.nodes)
         .tcp_nodelay(true)
         .connection_timeout(Duration::from_millis(CQL_CONNECT_MS))
         .keepalive_interval(Duration::from_millis(CQL_KEEPALIVE_MS))
         .keepalive_timeout(Duration::from_millis(CQL_KEEPALIVE_MS))
-        .fetch_schema_metadata(false)
+        // Of our keyspaces, where their rows lie: requests go to a replica
+        // at once, not by way of another node.
+        .fetch_schema_metadata(true)
+        .fetch_full_schema_metadata(false)
+        .keyspaces_to_fetch([keyspaces.data, keyspaces.names])
         .tls_context(options.tls.clone());
     if let Some((user, password)) = &options.login {
         builder = builder.user(user, password.expose_secret());
