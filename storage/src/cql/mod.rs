@@ -24,6 +24,7 @@ mod options;
 mod run;
 mod schema;
 mod session;
+mod shared;
 mod statements;
 mod store;
 mod survey;

@@ -2,7 +2,10 @@
 //! in the store talks to the driver once it is open.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use fanfare_engine::port::StoreError;
 use fanfare_protocol::limits::{
     CQL_BATCH_BYTES_MAX, CQL_BATCH_STATEMENTS_MAX, CQL_PARTITIONS_AT_ONCE, CQL_WRITE_ATTEMPTS,
@@ -10,6 +13,7 @@ use fanfare_protocol::limits::{
 use futures_util::{StreamExt, stream};
 use scylla::deserialize::row::DeserializeRow;
 use scylla::errors::ExecutionError;
+use scylla::frame::types::Consistency;
 use scylla::response::query_result::QueryRowsResult;
 use scylla::statement::batch::{Batch, BatchType};
 use scylla::statement::prepared::PreparedStatement;
@@ -17,8 +21,12 @@ use scylla::value::{CqlValue, Row};
 use tokio::sync::SemaphorePermit;
 
 use super::error::{Fault, damaged, read_error, together, write_error};
+use super::shared::Shared;
 use super::store::Rows;
 use super::value::Value;
+
+/// Reads under way, by statement and values.
+pub(crate) type SharedReads = Shared<(Bytes, Vec<Value>), Result<Arc<QueryRowsResult>, StoreError>>;
 
 /// One plain write.
 pub(crate) struct Put<'a> {
@@ -64,14 +72,31 @@ impl Rows {
         })
     }
 
-    /// Reads.
+    /// Reads. Plain reads of the same rows at the same time share a query.
     pub(crate) async fn read(
         &self,
         statement: &PreparedStatement,
         values: Vec<Value>,
-    ) -> Result<QueryRowsResult, StoreError> {
-        let _permit = self.admit()?;
-        self.read_at_once(statement, values).await
+    ) -> Result<Arc<QueryRowsResult>, StoreError> {
+        // Whoever reads serially wants what stands behind a vote of its own.
+        if statement.get_consistency() == Some(Consistency::Serial) {
+            let _permit = self.admit()?;
+            metrics::counter!("fanfare_store_reads_total").increment(1);
+            return self.read_at_once(statement, values).await.map(Arc::new);
+        }
+        let key = (statement.get_id().clone(), values.clone());
+        let sent = AtomicBool::new(false);
+        let query = || async {
+            sent.store(true, Ordering::Relaxed);
+            let _permit = self.admit()?;
+            metrics::counter!("fanfare_store_reads_total").increment(1);
+            self.read_at_once(statement, values).await.map(Arc::new)
+        };
+        let answer = self.reads.ask(key, query).await;
+        if !sent.load(Ordering::Relaxed) {
+            metrics::counter!("fanfare_store_reads_joined_total").increment(1);
+        }
+        answer
     }
 
     /// Reads whatever else is in flight: for leases and slots, which a node
@@ -81,7 +106,6 @@ impl Rows {
         statement: &PreparedStatement,
         values: Vec<Value>,
     ) -> Result<QueryRowsResult, StoreError> {
-        metrics::counter!("fanfare_store_reads_total").increment(1);
         let answer = self.session.execute_unpaged(statement, values).await;
         let answer = answer.map_err(|error| read_error(&error))?;
         answer.into_rows_result().map_err(damaged)

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use fanfare_protocol::limits::{CQL_READS_PER_KEY, CQL_READ_KEYS_MAX};
+use fanfare_protocol::limits::{CQL_READ_KEYS_MAX, CQL_READS_PER_KEY};
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, Semaphore};
 
@@ -27,6 +27,19 @@ struct Key<V> {
     gathering: Mutex<Option<Arc<OnceCell<V>>>>,
 }
 
+impl<V> Key<V> {
+    /// From now on nobody joins these: their query is sent.
+    fn seal(&self, those: &Arc<OnceCell<V>>) {
+        let mut gathering = self.gathering.lock();
+        if gathering
+            .as_ref()
+            .is_some_and(|open| Arc::ptr_eq(open, those))
+        {
+            *gathering = None;
+        }
+    }
+}
+
 impl<K: Clone + Eq + Hash, V: Clone> Shared<K, V> {
     pub(crate) fn new() -> Self {
         let keys = Mutex::new(HashMap::new());
@@ -41,17 +54,17 @@ impl<K: Clone + Eq + Hash, V: Clone> Shared<K, V> {
             // So many different ones at once are not worth a longer list.
             return query().await;
         };
-        let leaving = Leaving { of: self, key, place };
+        let leaving = Leaving {
+            of: self,
+            key,
+            place,
+        };
         let place = &leaving.place;
         let mine = Arc::clone(place.gathering.lock().get_or_insert_default());
         let answer = mine.get_or_init(async || {
             // Closed never: an error could only mean not to wait.
             let _turn = place.turns.acquire().await;
-            let mut gathering = place.gathering.lock();
-            if gathering.as_ref().is_some_and(|open| Arc::ptr_eq(open, &mine)) {
-                *gathering = None;
-            }
-            drop(gathering);
+            place.seal(&mine);
             query().await
         });
         answer.await.clone()

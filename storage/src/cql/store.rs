@@ -19,7 +19,7 @@ use super::error::{OpenError, damaged};
 use super::flavour::{FIND_VERSION, FIND_VERSIONS_TABLE, Flavour};
 use super::migrations::{FILES, Migrator};
 use super::options::{CqlOptions, Keyspaces};
-use super::run::Put;
+use super::run::{Put, SharedReads};
 use super::session::{self, Profiles};
 use super::statements::Statements;
 use super::value::Value;
@@ -38,6 +38,8 @@ pub(crate) struct Rows {
     pub(crate) profiles: Profiles,
     /// Requests that may still be sent.
     pub(crate) in_flight: Semaphore,
+    /// Reads that others may join.
+    pub(crate) reads: SharedReads,
     /// Number of the last note that something is live.
     pub(crate) notes: AtomicU64,
     /// Why writes are refused, if they are.
@@ -74,6 +76,7 @@ impl Cql {
             statements,
             profiles,
             in_flight: Semaphore::new(CQL_REQUESTS_MAX),
+            reads: SharedReads::new(),
             notes: AtomicU64::new(0),
             unready: Mutex::new(None),
         });
