@@ -3,3 +3,4 @@
 
 mod operators;
 mod people;
+mod reads;
