@@ -66,7 +66,9 @@ impl Rooms {
                 self.log.append(1, rows(room, first, count)).await
             });
         let done = self.runtime.block_on(join_all(appends));
-        assert!(done.iter().all(Result::is_ok), "{done:?}");
+        let failed: Vec<_> = done.iter().filter_map(|done| done.as_ref().err()).collect();
+        let (count, first) = (failed.len(), failed.first());
+        assert!(failed.is_empty(), "{count} appends failed: {first:?}");
     }
 }
 
