@@ -92,6 +92,9 @@ fn three_that_start_at_once_migrate_once() {
     };
     let applied = Applied::default();
     let three = join_all([(); 3].map(|()| Cql::open(&options)));
+    // While there is only one listener, other tests' threads would say that
+    // nobody listens: they have none.
+    let _second = tracing::Dispatch::new(Applied::default());
     // Polled by this thread, so that it hears what each of them says.
     let opened = with_default(applied.clone(), || RUNTIME.block_on(three));
     for store in opened {
