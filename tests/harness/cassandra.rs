@@ -76,7 +76,6 @@ impl Keyspace {
     }
 }
 
-#[expect(dead_code, reason = "for runs over several nodes")]
 impl Cassandra {
     /// A cluster of `count` nodes of its own; gives `None`, said loudly, where there
     /// can be none.
