@@ -60,7 +60,6 @@ impl Gateway {
             ));
         }
         let limit = check::page_rows(page.limit, &self.parts.limits)?;
-        self.readable(reader, conversation).await?;
         let head = self.parts.directory.head(conversation).await?;
         let head_seq = head.map_or(0, |head| head.seq);
         let (rows, next_cursor) = match page {
@@ -87,8 +86,8 @@ impl Gateway {
                 self.downward(conversation, to, limit).await?
             }
         };
-        // Membership is read after the rows: whoever was removed meanwhile
-        // gets nothing that came later.
+        // Membership is read after the rows, and only then: whoever was
+        // removed meanwhile gets nothing that came later.
         let member = self.readable(reader, conversation).await?;
         let from = member.from_seq;
         let messages = rows.into_iter().filter(|row| row.seq >= from);

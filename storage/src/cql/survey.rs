@@ -2,9 +2,11 @@
 //! `fanfare doctor`, and to refuse at the start what cannot work later.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
 
 use fanfare_engine::port::StoreError;
 use fanfare_engine::stamp::Stamp;
+use fanfare_protocol::limits::{CQL_CONNECT_MS, CQL_PROBE_MS};
 use scylla::client::session::Session;
 
 use super::error::{OpenError, damaged, read_error};
@@ -102,7 +104,7 @@ pub(crate) async fn check_replicas(
 ) -> Result<(), OpenError> {
     let keyspaces = Keyspaces::named(&options.keyspace)?;
     for keyspace in [keyspaces.data, keyspaces.names] {
-        let (nodes, _) = nodes_of(session, datacenter);
+        let nodes = nodes_awaited(session, options, datacenter).await;
         match replication(session, &keyspace).await? {
             Some(found) if copies_in(&found, datacenter) == 0 => {
                 return Err(OpenError::Elsewhere {
@@ -121,6 +123,29 @@ pub(crate) async fn check_replicas(
         }
     }
     Ok(())
+}
+
+/// Nodes of the home datacentre. A cluster that is just starting may not know
+/// all of them yet: where as many are named as copies are wanted, it gets a
+/// moment.
+async fn nodes_awaited(session: &Session, options: &CqlOptions, datacenter: &str) -> usize {
+    let wanted = usize::from(options.replicas);
+    let patience = if options.nodes.len() < wanted {
+        Duration::ZERO
+    } else {
+        Duration::from_millis(CQL_CONNECT_MS)
+    };
+    let start = Instant::now();
+    loop {
+        let (nodes, _) = nodes_of(session, datacenter);
+        if nodes >= wanted || start.elapsed() >= patience {
+            return nodes;
+        }
+        tokio::time::sleep(Duration::from_millis(CQL_PROBE_MS)).await;
+        if let Err(error) = session.refresh_metadata().await {
+            tracing::debug!(%error, "the nodes of the cluster are not known yet");
+        }
+    }
 }
 
 fn nodes_of(session: &Session, datacenter: &str) -> (usize, usize) {
