@@ -8,12 +8,13 @@ use fanfare_engine::effect::{Effect, Effects, Set};
 use fanfare_engine::member::MemberRow;
 use fanfare_engine::meta::ConversationMeta;
 use fanfare_engine::port::{Log, Order, RowRange};
-use fanfare_engine::row::LogRow;
+use fanfare_engine::row::{EpochRow, LogRow};
 use fanfare_engine::secret::Fingerprint;
 use fanfare_protocol::conversation::{JoinPolicy, Kind, Role, Visibility};
 use fanfare_protocol::participant::MemberState;
 use fanfare_protocol::user::{GlobalRole, User};
 use fanfare_protocol::{ConversationId, SessionId, Timestamp, UserId};
+use fanfare_storage::Ports;
 
 tokio::task_local! {
     /// Number of the case, where cases share a store: their ids and names
@@ -151,4 +152,27 @@ pub fn family(session: SessionId, current: u8, rev: u64) -> Family {
         revoked_at: None,
         rev,
     }
+}
+
+/// Notes an epoch of a log, as its owner does.
+pub async fn note_epoch(
+    ports: &Ports,
+    conversation: ConversationId,
+    epoch: u64,
+    first_seq: Option<u64>,
+) {
+    let row = EpochRow {
+        conversation,
+        epoch,
+        first_seq,
+    };
+    ports.log.put_epoch(epoch, row).await.unwrap();
+}
+
+/// Says something to whoever runs the tests; not by a macro: those are
+/// captured.
+pub fn say(line: &str) {
+    let line = format!("\n{line}\n");
+    let mut out = std::io::stderr().lock();
+    std::io::Write::write_all(&mut out, line.as_bytes()).unwrap();
 }

@@ -1,7 +1,8 @@
 //! One CQL server for all cases of a run, and a keyspace of its own for them.
-//! `FANFARE_CASSANDRA=host:port` takes a server that runs already.
+//! `FANFARE_CASSANDRA=host:port` takes a server that runs already, and
+//! `FANFARE_CASSANDRA_PID` lets a case stop it for a while.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -9,46 +10,96 @@ use std::sync::{LazyLock, OnceLock};
 
 use fanfare_storage::Ports;
 use fanfare_storage::cql::{Cql, CqlOptions};
+use parking_lot::{RwLock, RwLockReadGuard};
+use rustix::process::Pid;
 use tokio::runtime::Runtime;
 
-use crate::build::CASE;
+use crate::build::{CASE, say};
 
 /// The driver's tasks live here: a runtime per test would end them with it.
 pub static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
+/// Cases run side by side; one that stops the server has it to itself.
+static TURNS: RwLock<()> = RwLock::new(());
+
+/// The server of this run.
+#[derive(Clone)]
+struct Server {
+    node: String,
+    /// Where it is known, and ours to stop.
+    pid: Option<Pid>,
+}
+
+/// The run's store, and how it was opened.
+struct Run {
+    store: Cql,
+    options: CqlOptions,
+}
+
 /// Runs a case on the run's store, or says loudly that it cannot.
 pub fn run<F: Future<Output = ()>>(case: impl FnOnce(Ports) -> F) {
-    static STORE: OnceLock<Option<Cql>> = OnceLock::new();
+    run_beside(|ports, _| case(ports));
+}
+
+/// The same for a case that looks at what the store wrote, or opens it again.
+pub fn run_beside<F: Future<Output = ()>>(case: impl FnOnce(Ports, CqlOptions) -> F) {
     static CASES: AtomicU8 = AtomicU8::new(1);
+    let _turn = turn();
+    if let Some(run) = the_run() {
+        let number = CASES.fetch_add(1, Ordering::Relaxed);
+        let case = case(run.store.ports(), run.options.clone());
+        RUNTIME.block_on(CASE.scope(number, case));
+    }
+}
+
+/// Runs a case that stops the server: alone, and where that is allowed.
+pub fn run_alone<F: Future<Output = ()>>(case: impl FnOnce(Ports, Pid) -> F) {
+    let _alone = TURNS.write();
+    let Some(run) = the_run() else { return };
+    match the_server().and_then(|server| server.pid) {
+        Some(pid) => RUNTIME.block_on(CASE.scope(0, case(run.store.ports(), pid))),
+        None => say("SKIPPED: a stopped CQL server: FANFARE_CASSANDRA_PID is not set"),
+    }
+}
+
+/// Held by whoever uses the server beside others.
+pub fn turn() -> RwLockReadGuard<'static, ()> {
+    TURNS.read()
+}
+
+fn the_run() -> Option<&'static Run> {
+    static RUN: OnceLock<Option<Run>> = OnceLock::new();
     let open = || {
         let options = options("cases")?;
-        Some(RUNTIME.block_on(Cql::open(&options)).unwrap())
+        let store = RUNTIME.block_on(Cql::open(&options)).unwrap();
+        Some(Run { store, options })
     };
-    if let Some(store) = STORE.get_or_init(open) {
-        let number = CASES.fetch_add(1, Ordering::Relaxed);
-        RUNTIME.block_on(CASE.scope(number, case(store.ports())));
-    }
+    RUN.get_or_init(open).as_ref()
 }
 
 /// How to reach the run's server; a keyspace of this run for `purpose`.
 pub fn options(purpose: &str) -> Option<CqlOptions> {
-    static SERVER: OnceLock<Option<String>> = OnceLock::new();
-    let node = SERVER.get_or_init(server).clone()?;
+    let node = the_server()?.node;
     let now = std::time::SystemTime::now();
     let since = now.duration_since(std::time::UNIX_EPOCH).unwrap();
     let keyspace = format!("{purpose}_{}_{}", std::process::id(), since.as_millis());
     Some(CqlOptions::new(vec![node], keyspace))
 }
 
-fn server() -> Option<String> {
+fn the_server() -> Option<Server> {
+    static SERVER: OnceLock<Option<Server>> = OnceLock::new();
+    SERVER.get_or_init(server).clone()
+}
+
+fn server() -> Option<Server> {
     if let Ok(node) = std::env::var("FANFARE_CASSANDRA") {
-        return Some(node);
+        let pid = std::env::var("FANFARE_CASSANDRA_PID").ok();
+        let pid = pid.and_then(|pid| Pid::from_raw(pid.parse().unwrap()));
+        return Some(Server { node, pid });
     }
     let started = start();
     if let Err(why) = &started {
-        // Not by a macro: those are captured.
-        let line = format!("\nSKIPPED: the contract of the CQL store: {why}\n");
-        std::io::stderr().write_all(line.as_bytes()).unwrap();
+        say(&format!("SKIPPED: the contract of the CQL store: {why}"));
         assert!(std::env::var_os("CI").is_none(), "{why}");
     }
     started.ok()
@@ -56,7 +107,7 @@ fn server() -> Option<String> {
 
 /// Starts a server that ends with this process: its keeper reads from a pipe
 /// that only this process holds open.
-fn start() -> Result<String, String> {
+fn start() -> Result<Server, String> {
     let tools = concat!(env!("CARGO_MANIFEST_DIR"), "/../tools/cassandra");
     let pid = std::process::id();
     let folder = format!("{}/cassandra-{pid}", env!("CARGO_TARGET_TMPDIR"));
@@ -79,7 +130,16 @@ fn start() -> Result<String, String> {
     }
     // Its end of the pipe stays open as long as this process lives.
     std::mem::forget(keeper);
-    Ok(format!("{address}:9042"))
+    let status = Command::new(tools).args(["status", &folder]).output();
+    let status = status.map_err(|error| format!("tools/cassandra: {error}"))?;
+    let status = String::from_utf8_lossy(&status.stdout).into_owned();
+    // "127.77.0.1 pid 4711 ready"
+    let pid = status.split_whitespace().nth(2);
+    let pid = pid.and_then(|pid| Pid::from_raw(pid.parse().ok()?));
+    Ok(Server {
+        node: format!("{address}:9042"),
+        pid,
+    })
 }
 
 /// An address whose two ports nobody listens on.

@@ -1,8 +1,10 @@
 //! kill -9 while four logs grow: what was acknowledged is there afterwards.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use fanfare_engine::effect::Set;
 use fanfare_engine::row::LogRow;
@@ -59,46 +61,84 @@ fn say(line: &str) {
     out.flush().unwrap();
 }
 
-#[tokio::test]
-async fn what_was_acknowledged_survives_kill_9() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut appended: HashMap<u8, u64> = HashMap::new();
-    let mut edited: Vec<(u8, u64)> = Vec::new();
-    for round in 1..=4 {
-        for line in run_and_kill(folder.path(), 50 * round) {
+/// What children said was acknowledged.
+#[derive(Default)]
+pub struct Said {
+    appended: HashMap<u8, u64>,
+    edited: Vec<(u8, u64)>,
+}
+
+impl Said {
+    pub fn hear(&mut self, lines: &[String]) {
+        for line in lines {
             let words: Vec<&str> = line.split(' ').collect();
             let (n, seq) = (words[1].parse().unwrap(), words[2].parse().unwrap());
             match words[0] {
-                "append" => drop(appended.insert(n, seq)),
-                _ => edited.push((n, seq)),
+                "append" => drop(self.appended.insert(n, seq)),
+                _ => self.edited.push((n, seq)),
             }
         }
-        let store = Embedded::open(folder.path(), &Limits::default()).unwrap();
-        let epoch = store.ports().sole.unwrap().claim_slots().await.unwrap();
-        assert_eq!(epoch as usize, 2 * round, "one each, none lost");
+    }
+
+    /// How much of it is not there. What is there must be what was written,
+    /// and dense.
+    pub async fn lost(&self, ports: &Ports) -> usize {
+        let mut lost = 0;
         for n in 0..WRITERS {
-            let rows = all_rows(&*store.ports().log, conversation(n)).await;
-            let acknowledged = appended.get(&n).copied().unwrap_or(0);
-            assert!(rows.len() as u64 >= acknowledged, "lost in log {n}");
+            let rows = all_rows(&*ports.log, conversation(n)).await;
+            let acknowledged = self.appended.get(&n).copied().unwrap_or(0);
+            let missing = acknowledged.saturating_sub(rows.len() as u64);
+            lost += usize::try_from(missing).unwrap();
             for (seq, stored) in (1..).zip(&rows) {
                 let expected = row(conversation(n), seq, stored.epoch);
                 assert_eq!(stored.entry, expected.entry);
                 assert_eq!(stored.seq, seq, "dense");
             }
-            for (_, seq) in edited.iter().filter(|(of, _)| *of == n) {
-                assert_eq!(rows[*seq as usize - 1].state, "edited");
+            for (_, seq) in self.edited.iter().filter(|(of, _)| *of == n) {
+                let row = rows.get(*seq as usize - 1);
+                lost += usize::from(row.is_none_or(|row| row.state != "edited"));
             }
         }
+        lost
     }
-    assert!(appended.len() == usize::from(WRITERS) && !edited.is_empty());
+
+    fn has_something_of_each(&self) -> bool {
+        self.appended.len() == usize::from(WRITERS) && !self.edited.is_empty()
+    }
 }
 
-/// Whole lines that the child said before it was killed, which is once it
-/// said at least `lines`.
-fn run_and_kill(folder: &std::path::Path, lines: usize) -> Vec<String> {
+#[tokio::test]
+async fn what_was_acknowledged_survives_kill_9() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut said = Said::default();
+    for round in 1..=4 {
+        let lines = 50 * round;
+        let kill = |count: usize, child: &mut Child| {
+            if count == lines {
+                child.kill().unwrap();
+            }
+        };
+        said.hear(&run_child(folder.path(), lines, &[], kill));
+        let store = Embedded::open(folder.path(), &Limits::default()).unwrap();
+        let epoch = store.ports().sole.unwrap().claim_slots().await.unwrap();
+        assert_eq!(epoch as usize, 2 * round, "one each, none lost");
+        assert_eq!(said.lost(&store.ports()).await, 0);
+    }
+    assert!(said.has_something_of_each());
+}
+
+/// Whole lines that the child said before it ended; `heard` is told their
+/// number with each, and ends it once there are `lines`.
+pub fn run_child(
+    folder: &Path,
+    lines: usize,
+    environment: &[(&str, &OsStr)],
+    mut heard: impl FnMut(usize, &mut Child),
+) -> Vec<String> {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "kill::child_that_is_killed", "--nocapture"])
         .env(FOLDER, folder)
+        .envs(environment.iter().copied())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -111,9 +151,7 @@ fn run_and_kill(folder: &std::path::Path, lines: usize) -> Vec<String> {
         }
         if line.starts_with("append ") || line.starts_with("effect ") {
             said.push(line.trim_end().to_owned());
-        }
-        if said.len() == lines {
-            child.kill().unwrap();
+            heard(said.len(), &mut child);
         }
     }
     child.wait().unwrap();
