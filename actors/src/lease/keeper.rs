@@ -180,11 +180,30 @@ impl KeeperArguments {
             keeper: myself.clone(),
             answer: unanswered(&request),
         };
+        let news = self.news_of(&request);
         tokio::spawn(async move {
             if let Some(answer) = perform(leases.as_ref(), request).await {
+                if let (Input::Lease(node, _, Answer::Applied), Some(news)) = (&answer, news) {
+                    tracing::info!(node = node.as_str(), "{news}");
+                }
                 owed.becomes(answer);
             }
         });
+    }
+
+    /// What to tell people if this request is what takes the own lease.
+    fn news_of(&self, request: &Effect) -> Option<&'static str> {
+        let Effect::SwapLease { expected, next, .. } = request else {
+            return None;
+        };
+        match expected {
+            // Renewed, or somebody else's that is fenced.
+            Some(row) if row.incarnation == next.incarnation => None,
+            None => Some("lease taken"),
+            Some(row) if row.fenced => Some("lease taken: the last life of this node is over"),
+            Some(_) if self.tenure.folder_locked() => Some("lease taken over at once"),
+            Some(_) => Some("lease taken once it had lapsed"),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::clock;
 pub struct Tenure {
     me: NodeName,
     pub(super) terms: Terms,
+    folder_locked: bool,
     machine: Mutex<Lease>,
     /// Slots with a log that knows a higher epoch, at most one number each.
     above: Mutex<BTreeMap<u16, u64>>,
@@ -25,6 +26,7 @@ impl Tenure {
         Self {
             me: me.clone(),
             terms,
+            folder_locked,
             machine: Mutex::new(Lease::new(me, folder_locked, terms)),
             above: Mutex::default(),
             #[cfg(test)]
@@ -46,6 +48,11 @@ impl Tenure {
         let lease = self.machine.lock();
         let rival = lease.rival().filter(|rival| **rival < self.me)?;
         (lease.owned_of_wanted().0 > 0).then(|| rival.clone())
+    }
+
+    /// Whether an earlier life of this node has certainly ended.
+    pub(super) fn folder_locked(&self) -> bool {
+        self.folder_locked
     }
 
     pub(super) fn take_above(&self) -> BTreeMap<u16, u64> {
