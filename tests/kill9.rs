@@ -8,25 +8,21 @@
 //! Short form: 4 kills. `FANFARE_SOAK=1` (`make soak`): 20 kills. `FANFARE_SEED`
 //! repeats a run's choices.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
-use crate::harness::account::{id_of, seq_of};
 use crate::harness::listener::{Language, Listener};
-use crate::harness::{Dice, Options, SOON, eventually, heavy, new_key};
+use crate::harness::{Dice, Options, SOON, eventually, heavy};
 use crate::history::{History, Outcome, Reader};
 use crate::irc::day;
-use crate::irc::plan::{Act, Plan};
-use crate::replay::{Author, Job, Returning, Stage, entries_of_frames, judge, settled_head};
+use crate::irc::plan::Plan;
+use crate::replay::talk::{Traffic, talk};
+use crate::replay::{QuietRoom, Returning, Stage, entries_of_frames, judge, settled_head};
 
-/// Jobs unanswered at any time.
-const IN_FLIGHT: usize = 24;
-/// So many of them are when the server is killed.
+/// So many jobs are unanswered when the server is killed.
 const IN_FLIGHT_AT_KILL: usize = 8;
 /// Joins waiting for their tick shall not take all the places; 1000 by default.
 const GATHER_MS: u64 = 20;
@@ -54,7 +50,7 @@ async fn nothing_acknowledged_is_lost_under_kill9() {
     let quiet = QuietRoom::open(&stage).await;
     let authors = Arc::new(stage.authors(&channel, false).await);
     let traffic = Arc::new(Traffic::default());
-    let talk = tokio::spawn(talk(
+    let talking = tokio::spawn(talk(
         Arc::clone(&authors),
         plan,
         form.pace,
@@ -70,7 +66,7 @@ async fn nothing_acknowledged_is_lost_under_kill9() {
         table.push(one_kill(kill, &stage, &quiet, &traffic).await);
     }
     traffic.enough.store(true, Ordering::Relaxed);
-    talk.await.unwrap();
+    talking.await.unwrap();
 
     let (readers, fresh) = crowd.heard(&stage, &channel).await;
     let attempts = stage.recorder.attempts();
@@ -84,7 +80,8 @@ async fn nothing_acknowledged_is_lost_under_kill9() {
         &[],
         &fresh,
     );
-    quiet.judged(&stage, attempts).await;
+    quiet.judged(attempts, BACK_WITHIN).await;
+    assert!(stage.server.is_running());
     for author in authors.iter() {
         let faults = author.faults();
         assert!(
@@ -129,19 +126,6 @@ impl Form {
     }
 }
 
-/// What the authors did so far.
-#[derive(Default)]
-struct Traffic {
-    enough: AtomicBool,
-    /// A kill is near: nobody keeps to the pace.
-    rush: AtomicBool,
-    unanswered: AtomicUsize,
-    acknowledged: AtomicUsize,
-    repeats: AtomicUsize,
-    /// Acknowledged keys that gave another message when sent again.
-    wrong_repeats: Mutex<Vec<String>>,
-}
-
 struct Row {
     kill: usize,
     acknowledged: usize,
@@ -176,137 +160,6 @@ async fn one_kill(kill: usize, stage: &Stage, quiet: &QuietRoom, traffic: &Traff
         unanswered,
         ready,
         quiet: killed.elapsed(),
-    }
-}
-
-/// Plays the plan, again from the start when it is through, until it is enough.
-async fn talk(
-    authors: Arc<Vec<Author>>,
-    plan: Plan,
-    pace: Duration,
-    seed: u64,
-    traffic: Arc<Traffic>,
-) {
-    let slots = Arc::new(Semaphore::new(IN_FLIGHT));
-    let mut tick = tokio::time::interval(pace);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut dice = Dice::new(seed + 1);
-    let mut jobs = JoinSet::new();
-    let mut spoke = 0;
-    for round in 0.. {
-        for step in &plan.steps {
-            if round > 0 && traffic.enough.load(Ordering::Relaxed) {
-                while let Some(done) = jobs.join_next().await {
-                    done.unwrap();
-                }
-                return;
-            }
-            if !traffic.rush.load(Ordering::Relaxed) {
-                tick.tick().await;
-            }
-            let slot = Arc::clone(&slots).acquire_owned().await.unwrap();
-            let follow =
-                matches!(step.act, Act::Say(_)).then(|| Follow::rolled(&mut dice, step.who, spoke));
-            if follow.is_some() {
-                spoke = step.who;
-            }
-            let key = new_key();
-            let answer = authors[step.who].order(Job::Do(step.act.clone()), key.clone());
-            traffic.unanswered.fetch_add(1, Ordering::Relaxed);
-            let (authors, traffic, step) =
-                (Arc::clone(&authors), Arc::clone(&traffic), step.clone());
-            jobs.spawn(async move {
-                let reply = answer
-                    .await
-                    .unwrap()
-                    .unwrap_or_else(|refusal| panic!("{step:?}: {refusal:?}"));
-                traffic.unanswered.fetch_sub(1, Ordering::Relaxed);
-                traffic.acknowledged.fetch_add(1, Ordering::Relaxed);
-                if let (Some(follow), Act::Say(text)) = (follow, &step.act) {
-                    follow
-                        .act(&authors, text, &key, &reply["message"], &traffic)
-                        .await;
-                }
-                drop(slot);
-            });
-        }
-    }
-}
-
-/// What happens to a message once it was acknowledged.
-enum Follow {
-    Nothing,
-    Edit { by: usize },
-    Delete { by: usize },
-    React { by: usize },
-    Again { by: usize },
-}
-
-impl Follow {
-    fn rolled(dice: &mut Dice, author: usize, other: usize) -> Self {
-        match dice.roll(24) {
-            0..=4 => Self::Edit { by: author },
-            5..=9 => Self::React { by: other },
-            10..=12 => Self::Again { by: author },
-            13 => Self::Delete { by: author },
-            _ => Self::Nothing,
-        }
-    }
-
-    async fn act(
-        self,
-        authors: &[Author],
-        text: &str,
-        key: &str,
-        message: &Value,
-        traffic: &Traffic,
-    ) {
-        let (id, seq) = (id_of(message), seq_of(message));
-        let (by, job) = match self {
-            Self::Nothing => return,
-            Self::Edit { by } => (
-                by,
-                Job::Edit {
-                    id,
-                    seq,
-                    text: format!("{text} (edited)"),
-                },
-            ),
-            Self::Delete { by } => (by, Job::Delete { id, seq }),
-            Self::React { by } => (
-                by,
-                Job::React {
-                    id,
-                    seq,
-                    emoji: "👍".into(),
-                },
-            ),
-            Self::Again { by } => {
-                traffic.repeats.fetch_add(1, Ordering::Relaxed);
-                let again = authors[by]
-                    .order(Job::Do(Act::Say(text.to_owned())), key.to_owned())
-                    .await
-                    .unwrap();
-                // Whoever may no longer read there gets the id alone.
-                let same = again.as_ref().is_ok_and(|again| {
-                    let whole = &again["message"];
-                    (whole["id"] == id && whole["seq"] == seq)
-                        || (*whole == id && again["seq"] == seq)
-                });
-                if !same {
-                    let wrong = format!("{key}: first {message}, then {again:?}");
-                    traffic.wrong_repeats.lock().unwrap().push(wrong);
-                }
-                return;
-            }
-        };
-        let reply = authors[by].order(job.clone(), new_key()).await.unwrap();
-        match (&job, reply) {
-            (_, Ok(_)) => drop(traffic.acknowledged.fetch_add(1, Ordering::Relaxed)),
-            // Whoever left or was kicked meanwhile may not change anything any more.
-            (_, Err(refusal)) if refusal.code == "not_a_member" => {}
-            (_, Err(refusal)) => panic!("{job:?}: {refusal:?}"),
-        }
     }
 }
 
@@ -361,58 +214,6 @@ impl Crowd {
             self.steady.reader(),
         ];
         (readers, stage.owner.history(channel).await)
-    }
-}
-
-/// A room where one line is said right before each kill, and nothing else.
-struct QuietRoom {
-    id: String,
-    author: Author,
-    reader: Returning,
-}
-
-impl QuietRoom {
-    async fn open(stage: &Stage) -> Self {
-        let [.., author, reader] = &stage.guests[..] else {
-            panic!("guests")
-        };
-        let id = author.group(&[reader]).await;
-        let reader = Returning::start(
-            "reader of the quiet room",
-            stage.server.address(),
-            reader,
-            &id,
-            None,
-        )
-        .await;
-        Self {
-            author: Author::new(stage, author, &id, false),
-            reader,
-            id,
-        }
-    }
-
-    /// Says it and gives the acknowledged seq.
-    async fn say(&self, text: &str) -> u64 {
-        let reply = self
-            .author
-            .order(Job::Do(Act::Say(text.to_owned())), new_key())
-            .await
-            .unwrap()
-            .unwrap();
-        seq_of(&reply["message"])
-    }
-
-    async fn judged(&self, stage: &Stage, attempts: Vec<crate::history::Attempt>) {
-        let head = settled_head(self.author.account(), &self.id).await;
-        self.reader.reaches(head, BACK_WITHIN).await;
-        let fresh = self.author.account().history(&self.id).await;
-        let history = History {
-            attempts,
-            readers: vec![self.reader.reader()],
-        };
-        judge(&self.id, &history, &[], &fresh);
-        assert!(stage.server.is_running());
     }
 }
 

@@ -35,6 +35,7 @@ pub struct Options {
     descriptors_max: Option<u32>,
     tls: Option<Arc<Authority>>,
     cql: Option<Keyspace>,
+    standby: bool,
 }
 
 impl Options {
@@ -87,6 +88,17 @@ impl Options {
     pub fn cql(mut self, keyspace: &Keyspace) -> Self {
         self.cql = Some(keyspace.clone());
         self
+    }
+
+    /// One that answers counts as started, ready or not.
+    pub fn standby(mut self) -> Self {
+        self.standby = true;
+        self
+    }
+
+    /// The flags that lead other commands to the same store.
+    pub fn store_flags(&self) -> Vec<String> {
+        self.cql.as_ref().map(Keyspace::flags).unwrap_or_default()
     }
 
     pub async fn start(self) -> Server {
@@ -283,7 +295,7 @@ impl Server {
             if rest
                 .try_raw("GET", "/readyz", &[], None)
                 .await
-                .is_ok_and(|answer| answer.status == 200)
+                .is_ok_and(|answer| answer.status == 200 || self.options.standby)
             {
                 return;
             }

@@ -6,6 +6,7 @@
 //! and not kept. Each has tests in which it catches a planted fault. Nothing here
 //! knows a socket or a server.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Instant;
 
@@ -182,6 +183,7 @@ impl Said {
 pub struct Recorder {
     start: Instant,
     attempts: Mutex<Vec<Attempt>>,
+    refusals: Mutex<Vec<(u64, String)>>,
 }
 
 impl Recorder {
@@ -190,6 +192,7 @@ impl Recorder {
         Self {
             start: Instant::now(),
             attempts: Mutex::default(),
+            refusals: Mutex::default(),
         }
     }
 
@@ -200,6 +203,23 @@ impl Recorder {
 
     pub fn record(&self, attempt: Attempt) {
         self.attempts.lock().unwrap().push(attempt);
+    }
+
+    /// Notes an answer that was none, by its code.
+    pub fn refused(&self, code: &str) {
+        let at_us = self.now_us();
+        self.refusals.lock().unwrap().push((at_us, code.to_owned()));
+    }
+
+    /// How often each code was the answer in this time.
+    pub fn refusals(&self, within_us: std::ops::Range<u64>) -> BTreeMap<String, usize> {
+        let mut codes: BTreeMap<String, usize> = BTreeMap::new();
+        for (at_us, code) in &*self.refusals.lock().unwrap() {
+            if within_us.contains(at_us) {
+                *codes.entry(code.clone()).or_default() += 1;
+            }
+        }
+        codes
     }
 
     /// What was recorded so far.

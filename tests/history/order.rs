@@ -14,23 +14,7 @@ pub fn check(history: &History) -> Vec<Violation> {
         contiguous(reader, &mut violations);
     }
     let logs = one_content(&history.readers, &mut violations);
-    for ((conversation, seq), entry) in &logs {
-        if let Some(key) = entry.data["message"]["key"].as_str() {
-            let again =
-                logs.range((conversation.clone(), seq + 1)..)
-                    .find(|((other, _), later)| {
-                        other == conversation
-                            && later.data["message"]["key"] == key
-                            && later.data["message"]["author"] == entry.data["message"]["author"]
-                    });
-            if let Some(((_, later), _)) = again {
-                violations.push(Violation::new(
-                    Rule::Doubled,
-                    format!("{conversation}: key {key} at {seq} and {later}"),
-                ));
-            }
-        }
-    }
+    one_place(&logs, &mut violations);
     let sends = acknowledged_sends(&history.attempts, &mut violations);
     for send in &sends {
         agrees_with_log(send, &logs, &mut violations);
@@ -56,6 +40,24 @@ fn contiguous(reader: &Reader, violations: &mut Vec<Violation>) {
             rule,
             format!("{}: {after} came behind {before}", reader.name),
         ));
+    }
+}
+
+/// A key of an author stands at one seq of a conversation.
+fn one_place(logs: &Log<'_>, violations: &mut Vec<Violation>) {
+    let mut seen: HashMap<(&str, &str, &str), u64> = HashMap::new();
+    for ((conversation, seq), entry) in logs {
+        let message = &entry.data["message"];
+        let Some(key) = message["key"].as_str() else {
+            continue;
+        };
+        let author = message["author"].as_str().unwrap_or_default();
+        if let Some(before) = seen.insert((conversation, author, key), *seq) {
+            violations.push(Violation::new(
+                Rule::Doubled,
+                format!("{conversation}: key {key} at {before} and {seq}"),
+            ));
+        }
     }
 }
 

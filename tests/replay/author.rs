@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
-use super::Stage;
+use super::{Door, Stage};
 use crate::harness::{Account, Codec, Keep, Refusal, Rest, Socket};
 use crate::history::{Attempt, Deed, Outcome, Recorder};
 use crate::irc::plan::Act;
@@ -54,8 +54,20 @@ pub struct Author {
 impl Author {
     /// An author in `channel`; `pipelined` ones send before the last was answered.
     pub fn new(stage: &Stage, account: &Account, channel: &str, pipelined: bool) -> Self {
+        let door = Door::from(stage.server.address());
+        Self::behind(&door, stage, account, channel, pipelined)
+    }
+
+    /// The same, going through `door`.
+    pub fn behind(
+        door: &Door,
+        stage: &Stage,
+        account: &Account,
+        channel: &str,
+        pipelined: bool,
+    ) -> Self {
         let seat = Arc::new(Seat {
-            address: stage.server.address(),
+            door: door.clone(),
             account: account.clone(),
             owner: stage.owner.rest.clone(),
             channel: channel.to_owned(),
@@ -87,13 +99,14 @@ impl Author {
 
     /// Opens the socket, or opens it again with its cursors.
     pub async fn connected(&self) -> Arc<Socket> {
-        self.seat.socket().await.unwrap()
+        let address = self.seat.door.leads_to();
+        self.seat.socket(address).await.unwrap()
     }
 
     /// Gaps and repeats on any of this author's connections.
     pub fn faults(&self) -> Vec<String> {
         let mut faults = self.seat.faults.lock().unwrap().clone();
-        if let Some(socket) = &*self.seat.socket.lock().unwrap() {
+        if let Some((_, socket)) = &*self.seat.socket.lock().unwrap() {
             faults.extend(socket.faults());
         }
         faults
@@ -136,7 +149,7 @@ struct Begun {
 }
 
 struct Seat {
-    address: SocketAddr,
+    door: Door,
     account: Account,
     /// The channel's owner, who kicks.
     owner: Rest,
@@ -145,28 +158,43 @@ struct Seat {
     recorder: Arc<Recorder>,
     /// Sockets opened so far; names the session in the records.
     sockets: AtomicU32,
-    socket: Mutex<Option<Arc<Socket>>>,
+    /// The last one, and where it leads.
+    socket: Mutex<Option<(SocketAddr, Arc<Socket>)>>,
     faults: Mutex<Vec<String>>,
 }
 
 impl Seat {
     /// The open socket, or a new one that resumes where the last one stood.
-    async fn socket(&self) -> Result<Arc<Socket>, Refusal> {
+    async fn socket(&self, address: SocketAddr) -> Result<Arc<Socket>, Refusal> {
         let last = self.socket.lock().unwrap().clone();
-        if let Some(socket) = last.as_ref().filter(|socket| socket.is_open()) {
+        if let Some((to, socket)) = &last
+            && *to == address
+            && socket.is_open()
+        {
             return Ok(Arc::clone(socket));
         }
-        let cursors = last.as_ref().map_or(json!([]), |last| last.cursors());
+        let cursors = last.as_ref().map_or(json!([]), |(_, last)| last.cursors());
         let token = &self.account.access;
-        let socket = Arc::new(
-            Socket::open_in(self.codec, self.address, token, cursors, Keep::Cursors).await?,
-        );
-        if let Some(last) = last {
+        let opening = Socket::open_in(self.codec, address, token, cursors, Keep::Cursors);
+        let socket = Arc::new(self.unless_it_leaves(address, opening).await?);
+        if let Some((_, last)) = last {
             self.faults.lock().unwrap().extend(last.faults());
         }
         self.sockets.fetch_add(1, Ordering::Relaxed);
-        *self.socket.lock().unwrap() = Some(Arc::clone(&socket));
+        *self.socket.lock().unwrap() = Some((address, Arc::clone(&socket)));
         Ok(socket)
+    }
+
+    /// What is asked at `address`, given up when the door leads elsewhere.
+    async fn unless_it_leaves<T>(
+        &self,
+        address: SocketAddr,
+        asked: impl Future<Output = Result<T, Refusal>>,
+    ) -> Result<T, Refusal> {
+        tokio::select! {
+            answer = asked => answer,
+            () = self.door.left(address) => Err(Refusal::lost("the door leads elsewhere")),
+        }
     }
 
     /// Tries until the answer is final.
@@ -256,9 +284,11 @@ impl Seat {
                 )
             }
         };
-        let socket = self.socket().await?;
+        let address = self.door.leads_to();
+        let socket = self.socket(address).await?;
         let (invoked_us, session) = (self.recorder.now_us(), self.session());
-        let reply = socket.request_as(key, kind, data).await;
+        let asked = socket.request_as(key, kind, data);
+        let reply = self.unless_it_leaves(address, asked).await;
         if let Some(deed) = deed {
             self.record(deed, key, session, invoked_us, &reply);
         }
@@ -274,7 +304,7 @@ impl Seat {
     }
 
     async fn begin(&self, text: &str, key: &str) -> Result<Begun, Refusal> {
-        let socket = self.socket().await?;
+        let socket = self.socket(self.door.leads_to()).await?;
         let invoked_us = self.recorder.now_us();
         let data = json!({"conversation": self.channel, "text": text});
         let pending = socket.start("message:send", Some(key), data);
@@ -306,6 +336,9 @@ impl Seat {
                 .or(reply[field].as_u64())
                 .unwrap_or_else(|| panic!("no {field} in {reply}"))
         };
+        if let Err(refusal) = reply {
+            self.recorder.refused(&refusal.code);
+        }
         let outcome = match (reply, &deed) {
             (Ok(reply), Deed::Send { .. }) => Outcome::Ok {
                 seq: number("seq", reply),

@@ -13,9 +13,14 @@ use crate::history::{self, Entry, History, Recorder};
 use crate::irc::plan::Plan;
 
 pub mod author;
+mod door;
+mod quiet;
 pub mod reader;
+pub mod talk;
 
 pub use author::{Author, Job};
+pub use door::Door;
+pub use quiet::QuietRoom;
 pub use reader::Returning;
 
 /// So many of the accounts are registered over REST; the others are seeded, since each
@@ -40,7 +45,10 @@ impl Stage {
     /// Seeds accounts, starts the server, gives everybody the nick of the plan.
     pub async fn set(options: Options, plan: &Plan, guests: usize) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
-        let seeded = seed(&data_in(folder.path()), plan.nicks.len() + guests + 1, &[]);
+        let flags = options.store_flags();
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let users = plan.nicks.len() + guests + 1;
+        let seeded = seed(&data_in(folder.path()), users, &flags);
         let server = options.start_on(folder).await;
         let mut accounts: Vec<Account> = seeded
             .iter()

@@ -1,13 +1,13 @@
 //! A reader that comes back: it listens to one conversation, loses its connection now
-//! and then (or when the server does), and resumes where it stood.
+//! and then (or when the server does, or its door leads elsewhere), and resumes where it
+//! stood.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::entries;
+use super::{Door, entries};
 use crate::harness::{Account, SOON, Socket, eventually};
 use crate::history::{Entry, Reader};
 
@@ -42,14 +42,14 @@ impl Returning {
     /// Starts reading; with `every` it cuts its connection that often.
     pub async fn start(
         name: &str,
-        address: SocketAddr,
+        door: impl Into<Door>,
         account: &Account,
         conversation: &str,
         every: Option<Duration>,
     ) -> Self {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let task = tokio::spawn(read(
-            address,
+            door.into(),
             account.access.clone(),
             conversation.to_owned(),
             every.unwrap_or(Duration::from_secs(3600)),
@@ -122,7 +122,7 @@ impl Drop for Returning {
 }
 
 async fn read(
-    address: SocketAddr,
+    door: Door,
     token: String,
     conversation: String,
     every: Duration,
@@ -137,7 +137,12 @@ async fn read(
             .iter()
             .map(|(epoch, seq)| json!({"conversation": conversation, "epoch": epoch, "seq": seq}))
             .collect();
-        let Ok(socket) = Socket::open(address, &token, cursors).await else {
+        let address = door.leads_to();
+        let opened = tokio::select! {
+            opened = Socket::open(address, &token, cursors) => opened.ok(),
+            () = door.left(address) => None,
+        };
+        let Some(socket) = opened else {
             tokio::time::sleep(AWAY).await;
             continue;
         };
@@ -148,7 +153,11 @@ async fn read(
             seen.entries.len()
         };
         let until = tokio::time::Instant::now() + every;
-        let stays = || tokio::time::Instant::now() < until && !seen.lock().unwrap().sent_away;
+        let stays = || {
+            tokio::time::Instant::now() < until
+                && !seen.lock().unwrap().sent_away
+                && door.leads_to() == address
+        };
         let mut taken = 0;
         while socket.is_open() && stays() {
             taken = keep(&socket, &conversation, before, taken, &seen);
