@@ -18,6 +18,7 @@ mod hostile;
 mod irc;
 mod kill9;
 mod mixed;
+mod nodes;
 mod people;
 mod races;
 mod real_chat;
