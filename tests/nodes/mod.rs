@@ -1,6 +1,9 @@
-//! Two engines on one keyspace that take it from each other: real processes, killed,
-//! stopped and cut off.
+//! One engine on a cluster of three CQL servers that fail, and two engines on one
+//! keyspace that take it from each other. Real processes, killed and stopped.
 
+mod dark;
 mod fence;
+mod outage;
 mod pair;
+mod phases;
 mod restart;
