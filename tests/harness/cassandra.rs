@@ -116,11 +116,6 @@ impl Cassandra {
         assert!(sent.unwrap().success(), "kill {signal} {pid}");
     }
 
-    /// Stops one node as an operator would.
-    pub fn stop(&self, node: usize) {
-        self.tool("stop", &self.addresses[node..=node]);
-    }
-
     /// Starts the nodes that do not run, and waits until they are ready.
     pub fn start_again(&self) {
         self.tool("start", &self.addresses);
