@@ -303,7 +303,7 @@ fn two_stores_race_for_each_name_and_one_wins() {
 #[test]
 fn two_stores_agree_on_a_value_that_is_put_once() {
     run_beside(async |_, options| {
-        let opened = join(Cql::open(&options), Cql::open(&options)).await;
+        let opened = Box::pin(join(Cql::open(&options), Cql::open(&options))).await;
         let (a, b) = (opened.0.unwrap(), opened.1.unwrap());
         for n in 0..8 {
             let name = name(&format!("value {n}"));
