@@ -2,7 +2,7 @@
 //! back into an empty folder. The bytes: `docs/storage-format.md`.
 //!
 //! [`Backups`] takes one while the store is in use; [`verify`] reads one to
-//! its end; [`restore`] makes a folder of one. No clock, no randomness: the
+//! its end; [`restore()`] makes a folder of one. No clock, no randomness: the
 //! caller says when it is and how many epochs to leave out.
 //!
 //! **Invariant:** what a folder is restored from was verified to its end

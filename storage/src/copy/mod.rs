@@ -1,7 +1,7 @@
 //! Everything from one store to another, whatever they are: resumable, under
 //! the oldest timestamps, verified by checksum of both sides.
 //!
-//! [`copy`] does it, [`Items`] reads one conversation, [`digest`] sums a store
+//! [`copy`] does it, [`Items`] reads one conversation, [`digest()`] sums a store
 //! up. Live notes stay behind: whoever takes the copy over activates what was
 //! not left clean. The source must be at rest.
 //!
