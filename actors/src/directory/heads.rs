@@ -19,6 +19,11 @@ impl Directory {
             return Ok(Some(head));
         }
         self.check_served(conversation)?;
+        // What was under way is activated by now, perhaps only a moment ago:
+        // its head row is behind.
+        if let Some(head) = self.known_head(conversation) {
+            return Ok(Some(head));
+        }
         match self.0.ports.log.head(conversation).await? {
             Some(head) if self.is_believed(&head) => return Ok(Some(head)),
             // Created a moment ago, or in the middle of something.
