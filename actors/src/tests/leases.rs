@@ -200,10 +200,12 @@ async fn a_keeper_that_dies_is_replaced_and_claims_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_that_start_at_once_one_steps_back() {
+    // Nobody waits for a lease of this length to lapse.
+    let lease_ms = 600_000;
     let store = Arc::new(Memory::new());
     let (one, two) = tokio::join!(
-        World::leased(Arc::clone(&store), "one"),
-        World::leased(Arc::clone(&store), "two"),
+        World::leased_for(lease_ms, Arc::clone(&store), "one", true),
+        World::leased_for(lease_ms, Arc::clone(&store), "two", true),
     );
     let owns_none = |world: &World| {
         let ready = world.node.ready();

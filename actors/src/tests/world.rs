@@ -32,7 +32,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub async fn until(mut is_so: impl FnMut() -> bool) {
     let wait = async {
         while !is_so() {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
     tokio::time::timeout(PATIENCE, wait)
@@ -88,7 +88,9 @@ impl World {
             margin_ms: 200,
             gap_ms: 400,
             poll_ms: 50,
+            look_ms: 100,
             retry_ms: 20,
+            come_back_ms: 500,
             contended_ms: 300,
             step_back_ms: 1000,
             ..Terms::default()

@@ -208,10 +208,7 @@ impl Lease {
             Answer::Found(row) => row,
             Answer::Applied => fence,
         };
-        peer.found_by = ask;
-        peer.absent = row.is_none();
-        let before = peer.observed.take();
-        peer.observed = row.map(|row| Observed::read(before, row, now, &self.terms));
+        peer.note(row, ask, now, &self.terms);
     }
 
     fn slots_answered(&mut self, ask: Ask, rows: Option<Vec<(u16, SlotRow)>>, now: Moment) {
@@ -330,7 +327,8 @@ impl Lease {
                 continue;
             };
             let peer = self.peers.entry(owner.node.clone()).or_default();
-            if peer.is_over(owner.incarnation, *before) {
+            let life = owner.incarnation;
+            if peer.is_over(life, *before) && !peer.comes_back(life, now, &self.terms) {
                 let row = Some(row.clone());
                 *it = Slot::Free { row, above: 0 };
             } else {
@@ -368,9 +366,16 @@ impl Lease {
         }
     }
 
+    /// Whether somebody who goes first lives and owns some of what this node
+    /// wants: until there is a word on who owns what, one of the two has all.
+    fn stands_by(&self) -> bool {
+        self.rival().is_some_and(|rival| *rival < self.me)
+    }
+
     /// Claims what is free, gives back what is frozen, and reads again what
     /// failed; a bounded number at once.
     fn swap_slots(&mut self, incarnation: Uuid, now: Moment, effects: &mut Vec<Effect>) {
+        let stands_by = self.stands_by();
         let swapping = |it: &&Slot| matches!(it, Slot::Swapping(_));
         let mut room = self.terms.swaps_at_once;
         room = room.saturating_sub(self.slots.values().filter(swapping).count());
@@ -383,7 +388,7 @@ impl Lease {
                     swapping.asked = Some(ask);
                     effects.push(Effect::ReadSlot { ask, slot });
                 }
-            } else if room > 0 && matches!(it, Slot::Free { .. } | Slot::Frozen { .. }) {
+            } else if room > 0 && it.is_to_be_changed(stands_by) {
                 let ask = self.asks.next();
                 let claimed = it.claim(&self.me, incarnation, ask);
                 let Some(swapping) = claimed.or_else(|| it.give_back(ask)) else {

@@ -47,6 +47,8 @@ pub(super) struct Peer {
     pub found_by: Ask,
     /// The row is gone: whatever life it had is over.
     pub absent: bool,
+    /// The life that was seen last, and when it was seen first.
+    life: Option<(Uuid, Moment)>,
     /// A request that is not answered yet.
     pub asked: Option<Ask>,
     /// The row that a fence in flight writes.
@@ -56,6 +58,26 @@ pub(super) struct Peer {
 }
 
 impl Peer {
+    /// Takes note of its row, as it is now.
+    pub fn note(&mut self, row: Option<LeaseRow>, ask: Ask, now: Moment, terms: &Terms) {
+        self.found_by = ask;
+        self.absent = row.is_none();
+        let seen = row.map(|row| row.incarnation);
+        if seen != self.life.map(|(life, _)| life) {
+            self.life = seen.map(|life| (life, now));
+        }
+        let before = self.observed.take();
+        self.observed = row.map(|row| Observed::read(before, row, now, terms));
+    }
+
+    /// Whether a younger life of the node began so lately that what an earlier
+    /// one owned is left to it.
+    pub fn comes_back(&self, incarnation: Uuid, now: Moment, terms: &Terms) -> bool {
+        let lives = |it: &Observed| it.row.incarnation != incarnation && !it.row.fenced;
+        let lately = |(_, since): (Uuid, Moment)| now.since_ms(since) < terms.come_back_ms;
+        self.observed.as_ref().is_some_and(lives) && self.life.is_some_and(lately)
+    }
+
     /// Whether this life of the node can never hold again. Another life's row
     /// says so only if it was asked for after request `before`: else it may be
     /// of a life that was over before this one began.

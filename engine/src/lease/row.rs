@@ -124,6 +124,8 @@ pub struct Terms {
     pub retry_ms: u64,
     /// How long what is in flight may take when a slot is handed off.
     pub hand_off_ms: u64,
+    /// How long what a node owned in an earlier life is left to its next life.
+    pub come_back_ms: u64,
     /// How long two nodes may share what both want before one steps back.
     pub contended_ms: u64,
     /// How long it then lets the other claim.
@@ -143,6 +145,7 @@ impl Default for Terms {
             look_ms: limits::SLOT_LOOK_MS,
             retry_ms: limits::LEASE_RETRY_MS,
             hand_off_ms: limits::HAND_OFF_MS,
+            come_back_ms: limits::COME_BACK_MS,
             contended_ms: limits::SLOTS_CONTENDED_MS,
             step_back_ms: limits::STEP_BACK_MS,
             swaps_at_once: limits::SLOT_SWAPS_AT_ONCE,

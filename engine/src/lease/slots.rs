@@ -75,6 +75,16 @@ impl Slot {
         }
     }
 
+    /// Whether its row is to be changed: claimed, unless another node goes
+    /// first, or given back.
+    pub fn is_to_be_changed(&self, stands_by: bool) -> bool {
+        match self {
+            Self::Free { .. } => !stands_by,
+            Self::Frozen { .. } => true,
+            _ => false,
+        }
+    }
+
     /// Begins a claim, if the slot is free.
     pub fn claim(&mut self, me: &NodeName, incarnation: Uuid, ask: Ask) -> Option<Swapping> {
         let Self::Free { row, above } = self else {

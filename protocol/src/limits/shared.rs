@@ -30,6 +30,9 @@ pub const UNSETTLED_MAX: usize = 65_536;
 pub const RECOVERY_RETRY_MS_MAX: u64 = 4000;
 /// Slots whose unfinished conversations are activated at once.
 pub const SLOT_RECOVERIES_AT_ONCE: usize = 16;
+/// A node that starts again claims what it owned before within this time; others
+/// leave it alone so long.
+pub const COME_BACK_MS: u64 = 10_000;
 /// Two nodes that both want all slots and own some each share them this long;
 /// then the one whose name is greater steps back.
 pub const SLOTS_CONTENDED_MS: u64 = 10_000;

@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 use super::rows::{Rows, failed, is_request};
-use crate::lease::{Answer, Effect, Input, Lease, LeaseRow, Moment, NodeName, Terms};
+use crate::lease::{
+    Answer, Ask, Effect, Input, Lease, LeaseRow, Moment, NodeName, Resignation, Terms,
+};
 
 /// The slot of all scopes, and the one that some have beside it.
 pub const SLOT: u16 = 0;
@@ -29,6 +31,8 @@ pub struct Scope {
     pub outage: bool,
     /// The first process gives the slot up at some time.
     pub hand_off: bool,
+    /// So often a process steps back for a while, or ends in order.
+    pub leaves: u8,
     /// There is a second slot: nobody's, the second process is about to claim
     /// it, and the first one wants it too when it starts again.
     pub second_slot: bool,
@@ -41,6 +45,7 @@ pub struct Scope {
     pub no_margin: bool,
     pub counts_from_answer: bool,
     pub renewals_imagined: bool,
+    pub ends_while_owning: bool,
 }
 
 impl Scope {
@@ -51,6 +56,7 @@ impl Scope {
         slow: 0,
         outage: false,
         hand_off: false,
+        leaves: 0,
         second_slot: false,
         one_name: false,
         unowned: false,
@@ -59,6 +65,7 @@ impl Scope {
         no_margin: false,
         counts_from_answer: false,
         renewals_imagined: false,
+        ends_while_owning: false,
     };
 
     fn terms(self) -> Terms {
@@ -71,6 +78,7 @@ impl Scope {
             look_ms: if self.hand_off { 1 } else { 100 },
             retry_ms: 1,
             hand_off_ms: 1,
+            come_back_ms: 1,
             swaps_at_once: 1,
             ..Terms::default()
         }
@@ -101,6 +109,12 @@ pub enum Act {
     IsBack,
     /// The first process is no longer to own the slot.
     Unassigns,
+    /// The process gives everything up; it may start again.
+    StepsBack(usize),
+    /// One that stepped back goes on.
+    Starts(usize),
+    /// The process ends in order.
+    Resigns(usize),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -111,6 +125,7 @@ pub struct World {
     faults: u8,
     restarts: u8,
     slow: u8,
+    leaves: u8,
     pub unassigned: bool,
     /// A swap that failed and may still be carried out.
     limbo: Option<Effect>,
@@ -137,6 +152,7 @@ pub struct Process {
     behind: u64,
     pub lives: u8,
     stopped: bool,
+    pub away: Away,
     /// Requests without an answer, oldest first.
     asked: Vec<Effect>,
     late: Option<Late>,
@@ -148,6 +164,15 @@ pub struct Process {
     pub lapsed: bool,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Away {
+    No,
+    /// It stepped back.
+    ForNow,
+    /// It ended in order.
+    ForGood,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Late {
     Request(Effect),
@@ -156,10 +181,13 @@ enum Late {
 
 impl World {
     pub fn new(scope: Scope) -> Self {
-        let names = if scope.one_name {
-            ["a", "a"]
-        } else {
-            ["a", "b"]
+        let names = match scope {
+            Scope { one_name: true, .. } => ["a", "a"],
+            // Who claims the second slot beside the other's must go first.
+            Scope {
+                second_slot: true, ..
+            } => ["b", "a"],
+            _ => ["a", "b"],
         };
         let locked = !scope.one_name || scope.folder_lock_believed;
         let processes = names.map(|name| {
@@ -170,6 +198,7 @@ impl World {
                 behind: 0,
                 lives: 0,
                 stopped: false,
+                away: Away::No,
                 asked: Vec::new(),
                 late: None,
                 renewed_at: START,
@@ -184,6 +213,7 @@ impl World {
             faults: scope.faults,
             restarts: scope.restarts,
             slow: scope.slow,
+            leaves: scope.leaves,
             unassigned: false,
             limbo: None,
             out: Outage::NotYet,
@@ -238,6 +268,11 @@ impl World {
         self.rows.leases.get(&self.processes[i].name)
     }
 
+    /// Whether no lease can have lapsed yet.
+    pub fn is_early(&self, scope: Scope) -> bool {
+        self.time - START < scope.terms().lease_ms
+    }
+
     pub fn acts(&self, scope: Scope, acts: &mut Vec<Act>) {
         let out = matches!(self.out, Outage::Since(_));
         for (i, it) in self.processes.iter().enumerate() {
@@ -267,6 +302,13 @@ impl World {
             }
             if self.restarts > 0 {
                 acts.push(Act::Restarts(i));
+            }
+            match it.away {
+                Away::No if self.leaves > 0 => {
+                    acts.extend([Act::StepsBack(i), Act::Resigns(i)]);
+                }
+                Away::ForNow => acts.push(Act::Starts(i)),
+                _ => {}
             }
         }
         if self.limbo.is_some() && !out {
@@ -358,6 +400,18 @@ impl World {
                 let long = self.time - since >= 3;
                 self.out = Outage::Ended(if long { self.time } else { 0 });
             }
+            Act::StepsBack(i) => {
+                self.leaves -= 1;
+                self.hear(i, Input::StepBack, scope);
+                if !self.believes(i, scope) {
+                    self.processes[i].away = Away::ForNow;
+                }
+            }
+            Act::Starts(i) => {
+                self.processes[i].away = Away::No;
+                self.start(i, scope);
+            }
+            Act::Resigns(i) => self.resigns(i, scope),
             Act::Unassigns => {
                 self.unassigned = true;
                 self.hear(0, Input::Assign(BTreeSet::new()), scope);
@@ -366,6 +420,29 @@ impl World {
         // What finds other rows than it expects never will find them: both
         // kinds of rows only ever rise.
         self.limbo = self.limbo.take().filter(|it| self.rows.would_apply(it));
+    }
+
+    fn resigns(&mut self, i: usize, scope: Scope) {
+        self.leaves -= 1;
+        let it = &mut self.processes[i];
+        let resignation = if scope.ends_while_owning {
+            it.lease.clone().resign()
+        } else {
+            it.lease.resign()
+        };
+        let Resignation::Swap(row, over) = resignation else {
+            return;
+        };
+        it.away = Away::ForGood;
+        let last = Effect::SwapLease {
+            ask: Ask::default(),
+            node: it.name.clone(),
+            expected: Some(row),
+            next: over,
+        };
+        for request in std::mem::replace(&mut it.asked, vec![last]) {
+            self.leave(request);
+        }
     }
 
     fn passes(&mut self, slow: Option<usize>, scope: Scope) {
@@ -434,7 +511,9 @@ impl World {
         for effect in self.processes[i].lease.handle(input, now) {
             match &effect {
                 Effect::Fenced => self.start(i, scope),
-                Effect::SwapLease { next, .. } if next.fenced => {
+                Effect::SwapLease { next, node, .. }
+                    if next.fenced && *node != self.processes[i].name =>
+                {
                     self.judge_fence(i, scope);
                     self.processes[i].asked.push(effect);
                 }

@@ -3,7 +3,7 @@
 
 use stateright::{Checker, Expectation, HasDiscoveries, Model, Property};
 
-use super::clock_world::{Act, SECOND, SLOT, Scope, World};
+use super::clock_world::{Act, Away, SECOND, SLOT, Scope, World};
 use crate::lease::LeaseRow;
 
 const LEASE: &str = "whoever holds the slot has the lease that its row names";
@@ -66,6 +66,16 @@ impl Model for ClockModel {
                 "a new life claims its slot again",
                 |model: &Self, world: &World| {
                     world.processes[0].lives > 1 && holds(world, 0, model.0) == Some(2)
+                },
+            ));
+        }
+        if scope.leaves > 0 {
+            properties.push(Property::sometimes(
+                "a slot that was left is taken before the lease has lapsed",
+                |model: &Self, world: &World| {
+                    let first = &world.processes[0];
+                    let left = first.away != Away::No && !first.lapsed;
+                    left && holds(world, 1, model.0) == Some(2) && world.is_early(model.0)
                 },
             ));
         }
@@ -202,6 +212,16 @@ fn a_slot_that_is_handed_over() {
     });
 }
 
+#[test]
+fn processes_that_leave_in_order() {
+    is_proven(Scope {
+        steps: 4,
+        faults: 1,
+        leaves: 2,
+        ..Scope::NONE
+    });
+}
+
 /// Runs until a property is broken, which must be one of these.
 fn is_found(planted: Scope, expected: &[&str]) {
     let checker = ClockModel(planted).checker();
@@ -258,6 +278,17 @@ fn a_folder_s_lock_wrongly_believed_is_found() {
         folder_lock_believed: true,
         one_name: true,
         steps: 2,
+        ..Scope::NONE
+    };
+    is_found(planted, &[LEASE, OWNER]);
+}
+
+#[test]
+fn an_end_while_slots_are_owned_is_found() {
+    let planted = Scope {
+        ends_while_owning: true,
+        steps: 2,
+        leaves: 1,
         ..Scope::NONE
     };
     is_found(planted, &[LEASE, OWNER]);

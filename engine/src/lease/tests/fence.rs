@@ -1,7 +1,7 @@
 //! Two nodes: one waits for the end of the other's lease.
 
 use fanfare_protocol::limits::{
-    LEASE_GAP_MS, LEASE_MARGIN_MS, LEASE_MS, LEASE_POLL_MS, SLOT_LOOK_MS,
+    COME_BACK_MS, LEASE_GAP_MS, LEASE_MARGIN_MS, LEASE_MS, LEASE_POLL_MS, SLOT_LOOK_MS,
 };
 
 use super::node::{Node, fenced, life, name, owned, row, run_both};
@@ -174,6 +174,9 @@ fn a_new_life_of_the_owner_ends_the_old_one_s_slots() {
     alice.assign([]);
     alice.hear(Input::Start(life(2)));
     alice.serve(&mut rows);
+    // It is left to her for a while, as she may come back for it.
+    run_both(&mut alice, &mut bob, COME_BACK_MS - 200, &mut rows);
+    assert!(alice.is_held() && bob.lease.epoch(0).is_none());
     run_both(&mut alice, &mut bob, 1_000, &mut rows);
     assert!(alice.is_held() && bob.holds(0, 2));
     assert_eq!(alice_s_lease(&rows).incarnation, life(2));
@@ -206,26 +209,29 @@ fn a_slot_given_back_is_claimed_while_both_live() {
 fn a_lease_row_read_before_says_nothing_about_a_newer_life() {
     let mut rows = Rows::default();
     let mut alice = Node::owning("alice", 1, 1, &mut rows);
-    let mut bob = Node::started("bob", 11, true);
-    bob.assign([0, 1]);
-    while !bob.asked.is_empty() {
-        // He claims slot 1, which nobody has; the claim stays on its way.
-        let request = bob.asked.remove(0);
+    let mut adam = Node::started("adam", 11, true);
+    adam.assign([0, 1]);
+    let mut claimed = false;
+    while !adam.asked.is_empty() {
+        // He goes first, so he claims slot 1, which nobody has; the claim stays on its way.
+        let request = adam.asked.remove(0);
         if matches!(request, Effect::SwapSlot { .. }) {
-            bob.asked.push(request);
+            adam.asked.push(request);
+            claimed = true;
             break;
         }
-        bob.hear(rows.perform(&request));
+        adam.hear(rows.perform(&request));
     }
-    // Meanwhile alice, whose life 1 bob has seen, begins another and claims it.
+    assert!(claimed);
+    // Meanwhile alice, whose life 1 adam has seen, begins another and claims it.
     alice.hear(Input::Start(life(2)));
     alice.assign([0, 1]);
     alice.serve(&mut rows);
     assert!(alice.holds(1, 1) && alice.holds(0, 2));
-    bob.serve(&mut rows);
-    run_both(&mut alice, &mut bob, 10_000, &mut rows);
+    adam.serve(&mut rows);
+    run_both(&mut alice, &mut adam, 10_000, &mut rows);
     assert!(alice.holds(1, 1) && alice.holds(0, 2));
     assert_eq!(rows.slots[&1], owned("alice", 2, 1));
-    assert_eq!(bob.lease.owned_of_wanted(), (0, 2));
-    assert_eq!(bob.said(), []);
+    assert_eq!(adam.lease.owned_of_wanted(), (0, 2));
+    assert_eq!(adam.said(), []);
 }

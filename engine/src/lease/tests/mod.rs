@@ -11,5 +11,6 @@ mod log;
 mod node;
 mod own;
 mod rows;
+mod share;
 mod slots;
 mod world;
