@@ -102,7 +102,7 @@ fn who_stands_by_leaves_a_restart_its_slots() {
             again.answer(&mut rows);
             // The other one looks all the time.
             for node in [&mut again, &mut second] {
-                node.sleep(2);
+                node.sleep(10);
                 node.hear(Input::Tick);
             }
             second.serve(&mut rows);
