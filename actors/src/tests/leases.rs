@@ -9,7 +9,7 @@ use fanfare_engine::reader::settled;
 use fanfare_engine::row::{HeadRow, LogRow};
 use fanfare_protocol::command::{Command, SendMessage};
 use fanfare_protocol::message::MessageType;
-use fanfare_protocol::{Code, ConversationId};
+use fanfare_protocol::{Code, ConversationId, UserId};
 use fanfare_storage::Memory;
 use fanfare_storage::dying::{Fault, Operation};
 use serde_json::{Value, json};
@@ -17,8 +17,35 @@ use serde_json::{Value, json};
 use super::faults::{group, say};
 use super::world::{PATIENCE, Peer, World, until};
 
+/// Milliseconds: far beyond [`PATIENCE`].
+const LONG_MS: u64 = 600_000;
+
 async fn ready(world: &World) {
     until(|| world.node.ready().is_ok()).await;
+}
+
+/// Node `one` that owns everything; alice and bob, a group of theirs with a
+/// first message, and alice's socket.
+type Serving = (World, [UserId; 2], ConversationId, Peer);
+
+/// With the usual lease of the tests.
+async fn serving(store: &Arc<Memory>) -> Serving {
+    served_by(World::leased(Arc::clone(store), "one").await).await
+}
+
+/// With a lease that nobody has the patience to see lapse.
+async fn serving_for_long(store: &Arc<Memory>) -> Serving {
+    served_by(World::leased_for(LONG_MS, Arc::clone(store), "one", true).await).await
+}
+
+async fn served_by(one: World) -> Serving {
+    ready(&one).await;
+    let people = [one.person("alice").await, one.person("bob").await];
+    let room = group(&one, &people).await;
+    let mut a = one.connect(people[0], json!([])).await;
+    let first = say(&mut a, room, "first", "first").await;
+    assert_eq!(*text(&first), json!("first"), "{first}");
+    (one, people, room, a)
 }
 
 fn text(reply: &Value) -> &Value {
@@ -56,12 +83,7 @@ async fn rows(world: &World, conversation: ConversationId) -> Vec<LogRow> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_without_slots_is_not_ready_and_answers_unavailable() {
     let store = Arc::new(Memory::new());
-    let one = World::leased(Arc::clone(&store), "one").await;
-    ready(&one).await;
-    let alice = one.person("alice").await;
-    let room = group(&one, &[alice]).await;
-    let mut a = one.connect(alice, json!([])).await;
-    assert_eq!(*text(&say(&mut a, room, "here", "k1").await), json!("here"));
+    let (_one, [alice, _], room, mut a) = serving(&store).await;
 
     let two = World::leased(store, "two").await;
     // Nobody is told that they have no conversations.
@@ -91,12 +113,7 @@ async fn a_node_without_slots_is_not_ready_and_answers_unavailable() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_replaced_owner_writes_late_is_nobodys() {
     let store = Arc::new(Memory::new());
-    let one = World::leased(Arc::clone(&store), "one").await;
-    ready(&one).await;
-    let (alice, bob) = (one.person("alice").await, one.person("bob").await);
-    let room = group(&one, &[alice, bob]).await;
-    let mut a = one.connect(alice, json!([])).await;
-    say(&mut a, room, "kept", "k1").await;
+    let (one, [_, bob], room, mut a) = serving(&store).await;
 
     // The append is on its way when the node loses sight of the store.
     one.switch.fail_next(Operation::Append, Fault::Hang);
@@ -133,12 +150,7 @@ async fn what_a_replaced_owner_writes_late_is_nobodys() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outage_of_the_store_fences_nobody_and_keeps_epochs() {
     let store = Arc::new(Memory::new());
-    let one = World::leased(Arc::clone(&store), "one").await;
-    ready(&one).await;
-    let alice = one.person("alice").await;
-    let room = group(&one, &[alice]).await;
-    let mut a = one.connect(alice, json!([])).await;
-    say(&mut a, room, "before", "k1").await;
+    let (one, _, room, mut a) = serving(&store).await;
     let two = World::leased(store, "two").await;
 
     // Neither node reaches the store, until the lease has lapsed for long.
@@ -158,17 +170,10 @@ async fn an_outage_of_the_store_fences_nobody_and_keeps_epochs() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_of_the_same_folder_waits_for_no_lease() {
-    // Nobody's patience is as long as this lease.
-    let lease_ms = 600_000;
     let store = Arc::new(Memory::new());
-    let one = World::leased_for(lease_ms, Arc::clone(&store), "one", true).await;
-    ready(&one).await;
-    let (alice, bob) = (one.person("alice").await, one.person("bob").await);
-    let room = group(&one, &[alice, bob]).await;
-    let mut a = one.connect(alice, json!([])).await;
-    say(&mut a, room, "before", "k1").await;
+    let (one, [_, bob], room, _a) = serving_for_long(&store).await;
     one.switch.die();
-    let again = World::leased_for(lease_ms, store, "one", true).await;
+    let again = World::leased_for(LONG_MS, store, "one", true).await;
     ready(&again).await;
     let mut b = again.connect(bob, json!([])).await;
     assert_eq!(*text(&insist(&mut b, room, "after").await), json!("after"));
@@ -181,31 +186,24 @@ async fn a_restart_of_the_same_folder_waits_for_no_lease() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_keeper_that_dies_is_replaced_and_claims_again() {
     let store = Arc::new(Memory::new());
-    let one = World::leased_for(600_000, store, "one", true).await;
-    ready(&one).await;
-    let alice = one.person("alice").await;
-    let room = group(&one, &[alice]).await;
-    let mut a = one.connect(alice, json!([])).await;
-    say(&mut a, room, "before", "k1").await;
+    let (one, _, room, mut a) = serving_for_long(&store).await;
     one.node.kill_keeper();
     until(|| one.node.ready().is_err()).await;
     ready(&one).await;
     assert_eq!(*text(&insist(&mut a, room, "after").await), json!("after"));
     assert_eq!(rows(&one, room).await.last().unwrap().epoch, 2);
     let event = a.event("message:received").await;
-    assert_eq!(event["data"]["message"]["text"], json!("before"));
+    assert_eq!(event["data"]["message"]["text"], json!("first"));
     let event = a.event("message:received").await;
     assert_eq!(event["data"]["message"]["text"], json!("after"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_that_start_at_once_one_steps_back() {
-    // Nobody waits for a lease of this length to lapse.
-    let lease_ms = 600_000;
     let store = Arc::new(Memory::new());
     let (one, two) = tokio::join!(
-        World::leased_for(lease_ms, Arc::clone(&store), "one", true),
-        World::leased_for(lease_ms, Arc::clone(&store), "two", true),
+        World::leased_for(LONG_MS, Arc::clone(&store), "one", true),
+        World::leased_for(LONG_MS, Arc::clone(&store), "two", true),
     );
     let owns_none = |world: &World| {
         let ready = world.node.ready();
@@ -222,12 +220,7 @@ async fn of_two_that_start_at_once_one_steps_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_listens_at_an_owner_that_was_replaced_misses_nothing_once_it_owns_again() {
     let store = Arc::new(Memory::new());
-    let one = World::leased(Arc::clone(&store), "one").await;
-    ready(&one).await;
-    let (alice, bob) = (one.person("alice").await, one.person("bob").await);
-    let room = group(&one, &[alice, bob]).await;
-    let mut a = one.connect(alice, json!([])).await;
-    say(&mut a, room, "first", "k1").await;
+    let (one, [_, bob], room, mut a) = serving(&store).await;
     a.event("message:received").await;
     one.switch.die();
 
@@ -251,12 +244,7 @@ async fn who_listens_at_an_owner_that_was_replaced_misses_nothing_once_it_owns_a
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_head_is_told_before_what_was_under_way_is_activated() {
     let store = Arc::new(Memory::new());
-    let one = World::leased_for(600_000, Arc::clone(&store), "one", true).await;
-    ready(&one).await;
-    let alice = one.person("alice").await;
-    let room = group(&one, &[alice]).await;
-    let mut a = one.connect(alice, json!([])).await;
-    say(&mut a, room, "kept", "k1").await;
+    let (one, _, room, _a) = serving_for_long(&store).await;
     let newest = rows(&one, room).await.len() as u64;
     // It dies awake: its head row is behind, and says that it is clean.
     let log = store.ports().log;
@@ -268,7 +256,7 @@ async fn no_head_is_told_before_what_was_under_way_is_activated() {
     log.put_head(1, stale).await.unwrap();
     one.switch.die();
 
-    let again = World::leased_for(600_000, Arc::clone(&store), "one", true).await;
+    let again = World::leased_for(LONG_MS, Arc::clone(&store), "one", true).await;
     for _ in 0..3 {
         again.switch.fail_next(Operation::Live, Fault::Unavailable);
     }
@@ -287,12 +275,7 @@ async fn no_head_is_told_before_what_was_under_way_is_activated() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_stops_in_order_is_not_waited_for() {
     let store = Arc::new(Memory::new());
-    let one = World::leased(Arc::clone(&store), "one").await;
-    ready(&one).await;
-    let (alice, bob) = (one.person("alice").await, one.person("bob").await);
-    let room = group(&one, &[alice, bob]).await;
-    let mut a = one.connect(alice, json!([])).await;
-    say(&mut a, room, "before", "k1").await;
+    let (one, [_, bob], room, _a) = serving(&store).await;
     one.node.stop().await;
     let name = NodeName::new("one").unwrap();
     let lease = store.ports().leases.lease(name).await.unwrap().unwrap();
@@ -309,12 +292,7 @@ async fn who_stops_in_order_is_not_waited_for() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_knows_a_higher_epoch_raises_its_slot() {
     let store = Arc::new(Memory::new());
-    let one = World::leased(Arc::clone(&store), "one").await;
-    ready(&one).await;
-    let alice = one.person("alice").await;
-    let room = group(&one, &[alice]).await;
-    let mut a = one.connect(alice, json!([])).await;
-    say(&mut a, room, "before", "k1").await;
+    let (one, _, room, mut a) = serving(&store).await;
     // As after a restore: the log is ahead of the slots.
     let ahead = fanfare_engine::row::EpochRow {
         conversation: room,

@@ -1,9 +1,10 @@
 //! Two owners with clocks, exhaustively: never do two hold the slot, and each
 //! planted fault is found.
 
-use stateright::{Checker, Expectation, HasDiscoveries, Model, Property};
+use stateright::{Model, Property};
 
 use super::clock_world::{Act, Away, SECOND, SLOT, Scope, World};
+use super::proof;
 use crate::lease::LeaseRow;
 
 const LEASE: &str = "whoever holds the slot has the lease that its row names";
@@ -120,16 +121,12 @@ fn has_slot(world: &World, i: usize, scope: Scope) -> bool {
     })
 }
 
-/// Visits every state; all properties hold.
 fn is_proven(scope: Scope) {
-    let checker = ClockModel(scope).checker().spawn_bfs().join();
-    println!(
-        "{scope:?}: {} states visited, depth {}",
-        checker.unique_state_count(),
-        checker.max_depth()
-    );
-    assert!(checker.is_done());
-    checker.assert_properties();
+    proof::is_proven(ClockModel(scope), &scope);
+}
+
+fn is_found(planted: Scope, expected: &[&str]) {
+    proof::is_found(ClockModel(planted), &planted, expected);
 }
 
 #[test]
@@ -220,33 +217,6 @@ fn processes_that_leave_in_order() {
         leaves: 2,
         ..Scope::NONE
     });
-}
-
-/// Runs until a property is broken, which must be one of these.
-fn is_found(planted: Scope, expected: &[&str]) {
-    let checker = ClockModel(planted).checker();
-    let checker = checker
-        .finish_when(HasDiscoveries::AnyFailures)
-        .spawn_bfs()
-        .join();
-    let broken: Vec<&str> = (checker.model().properties().iter())
-        .filter(|it| it.expectation == Expectation::Always)
-        .filter(|it| checker.discovery(it.name).is_some())
-        .map(|it| it.name)
-        .collect();
-    println!(
-        "{} states visited until {broken:?}",
-        checker.unique_state_count()
-    );
-    assert!(!broken.is_empty(), "{planted:?} was not found");
-    assert!(
-        broken.iter().all(|name| expected.contains(name)),
-        "{broken:?}"
-    );
-    for name in broken {
-        let path = checker.discovery(name).expect("just found");
-        println!("{name}: {:?}", path.into_actions());
-    }
 }
 
 #[test]

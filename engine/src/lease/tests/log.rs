@@ -1,8 +1,9 @@
 //! The log under two owners, exhaustively: what holds, and that each planted
 //! fault is found.
 
-use stateright::{Checker, Expectation, HasDiscoveries, Model, Property};
+use stateright::{Model, Property};
 
+use super::proof;
 use super::world::{Act, Room, Scope, World, length, replay};
 
 const REPLACED: &str = "FENCE: what anybody was told is never lost nor replaced";
@@ -124,16 +125,12 @@ fn effects_equal_replay(world: &World) -> bool {
     })
 }
 
-/// Visits every state; all properties hold.
 fn is_proven(scope: Scope) {
-    let checker = LogModel(scope).checker().spawn_bfs().join();
-    println!(
-        "{scope:?}: {} states visited, depth {}",
-        checker.unique_state_count(),
-        checker.max_depth()
-    );
-    assert!(checker.is_done());
-    checker.assert_properties();
+    proof::is_proven(LogModel(scope), &scope);
+}
+
+fn is_found(planted: Scope, expected: &[&str]) {
+    proof::is_found(LogModel(planted), &planted, expected);
 }
 
 #[test]
@@ -164,33 +161,6 @@ fn three_owners_of_one_row() {
         sleeps: false,
         ..Scope::default()
     });
-}
-
-/// Runs until a property is broken, which must be one of these.
-fn is_found(planted: Scope, expected: &[&str]) {
-    let checker = LogModel(planted).checker();
-    let checker = checker
-        .finish_when(HasDiscoveries::AnyFailures)
-        .spawn_bfs()
-        .join();
-    let broken: Vec<&str> = (checker.model().properties().iter())
-        .filter(|it| it.expectation == Expectation::Always)
-        .filter(|it| checker.discovery(it.name).is_some())
-        .map(|it| it.name)
-        .collect();
-    println!(
-        "{} states visited until {broken:?}",
-        checker.unique_state_count()
-    );
-    assert!(!broken.is_empty(), "{planted:?} was not found");
-    assert!(
-        broken.iter().all(|name| expected.contains(name)),
-        "{broken:?}"
-    );
-    for name in broken {
-        let path = checker.discovery(name).expect("just found");
-        println!("{name}: {:?}", path.into_actions());
-    }
 }
 
 #[test]

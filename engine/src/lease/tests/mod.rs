@@ -10,6 +10,7 @@ mod fence;
 mod log;
 mod node;
 mod own;
+mod proof;
 mod rows;
 mod share;
 mod slots;
