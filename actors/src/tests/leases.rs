@@ -8,6 +8,7 @@ use fanfare_engine::port::{Order, RowRange};
 use fanfare_engine::reader::settled;
 use fanfare_engine::row::{HeadRow, LogRow};
 use fanfare_protocol::command::{Command, SendMessage};
+use fanfare_protocol::limits::SLOT_RECOVERIES_AT_ONCE;
 use fanfare_protocol::message::MessageType;
 use fanfare_protocol::{Code, ConversationId, UserId};
 use fanfare_storage::Memory;
@@ -257,19 +258,29 @@ async fn no_head_is_told_before_what_was_under_way_is_activated() {
     one.switch.die();
 
     let again = World::leased_for(LONG_MS, Arc::clone(&store), "one", true).await;
-    for _ in 0..3 {
-        again.switch.fail_next(Operation::Live, Fault::Unavailable);
+    // As many recoveries as there are at once, so no slot comes further.
+    for _ in 0..SLOT_RECOVERIES_AT_ONCE {
+        again.switch.fail_next(Operation::Live, Fault::Hang);
     }
+    let recovering = |why: String| why.contains("slots are recovered");
+    until(|| again.node.ready().is_err_and(recovering)).await;
+    until(|| again.switch.hanging() == SLOT_RECOVERIES_AT_ONCE).await;
+    let early = again.node.directory().head(room).await;
+    assert!(
+        early.is_err() || early.unwrap().unwrap().seq == newest,
+        "a stale head was told"
+    );
+    again.switch.release();
     let heads = async {
         loop {
             if let Ok(head) = again.node.directory().head(room).await {
                 return head.unwrap().seq;
             }
+            tokio::task::yield_now().await;
         }
     };
     let seq = tokio::time::timeout(PATIENCE, heads).await.unwrap();
     assert_eq!(seq, newest);
-    ready(&again).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
