@@ -296,3 +296,22 @@ async fn all_members(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_is_only_for_the_epoch_that_it_was_loaded_under() {
+        let loads = Loads::default();
+        let conversation = ConversationId(uuid::Uuid::from_u128(1));
+        let state = || RoomState::load(conversation, None, Vec::new(), None).unwrap();
+        loads.keep(conversation, 1, state());
+        assert!(loads.take(conversation, 2).is_none());
+        // What another owner may have overtaken is gone for good.
+        assert!(loads.take(conversation, 1).is_none());
+        loads.keep(conversation, 3, state());
+        assert!(loads.take(conversation, 3).is_some());
+        assert!(loads.take(conversation, 3).is_none(), "one room serves it");
+    }
+}

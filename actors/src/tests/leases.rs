@@ -10,7 +10,7 @@ use fanfare_engine::row::{HeadRow, LogRow};
 use fanfare_protocol::command::{Command, SendMessage};
 use fanfare_protocol::limits::SLOT_RECOVERIES_AT_ONCE;
 use fanfare_protocol::message::MessageType;
-use fanfare_protocol::{Code, ConversationId, UserId};
+use fanfare_protocol::{Code, ConversationId, Limits, UserId};
 use fanfare_storage::Memory;
 use fanfare_storage::dying::{Fault, Operation};
 use serde_json::{Value, json};
@@ -47,6 +47,14 @@ async fn served_by(one: World) -> Serving {
     let first = say(&mut a, room, "first", "first").await;
     assert_eq!(*text(&first), json!("first"), "{first}");
     (one, people, room, a)
+}
+
+/// Rooms wait for the store no longer than this.
+fn impatient() -> Limits {
+    Limits {
+        append_ms_max: 200,
+        ..Limits::default()
+    }
 }
 
 fn text(reply: &Value) -> &Value {
@@ -146,6 +154,11 @@ async fn what_a_replaced_owner_writes_late_is_nobodys() {
     assert_eq!(shown, before);
     assert_eq!(shown.last().unwrap().epoch, 2);
     assert_eq!(*text(&insist(&mut b, room, "on").await), json!("on"));
+
+    // Nothing of the old one is in the way when it owns the log again.
+    two.node.stop().await;
+    ready(&one).await;
+    assert_eq!(*text(&insist(&mut a, room, "mine").await), json!("mine"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -200,22 +213,25 @@ async fn a_keeper_that_dies_is_replaced_and_claims_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_that_start_at_once_one_steps_back() {
+async fn of_two_that_share_the_slots_one_steps_back() {
     let store = Arc::new(Memory::new());
-    let (one, two) = tokio::join!(
-        World::leased_for(LONG_MS, Arc::clone(&store), "one", true),
-        World::leased_for(LONG_MS, Arc::clone(&store), "two", true),
-    );
-    let owns_none = |world: &World| {
-        let ready = world.node.ready();
-        ready.is_err_and(|why| why.contains("owns 0 of"))
+    let owns = |world: &World| {
+        let why = world.node.ready().err()?;
+        let (owned, _) = why.strip_prefix("this node owns ")?.split_once(' ')?;
+        owned.parse::<u16>().ok()
     };
-    until(|| one.node.ready().is_ok() && owns_none(&two)).await;
+    let two = World::leased_for(LONG_MS, Arc::clone(&store), "two", true).await;
+    until(|| owns(&two).is_some_and(|some| some > 0)).await;
+    two.switch.die();
+    let one = World::leased_for(LONG_MS, Arc::clone(&store), "one", true).await;
+    until(|| owns(&one).is_some_and(|some| some > 0)).await;
+    two.switch.revive();
+    until(|| one.node.ready().is_ok() && owns(&two) == Some(0)).await;
     let alice = one.person("alice").await;
     let room = group(&one, &[alice]).await;
     let mut a = one.connect(alice, json!([])).await;
     assert_eq!(*text(&insist(&mut a, room, "here").await), json!("here"));
-    assert!(owns_none(&two));
+    assert_eq!(owns(&two), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -233,6 +249,8 @@ async fn who_listens_at_an_owner_that_was_replaced_misses_nothing_once_it_owns_a
     }
     one.switch.revive();
     until(|| one.node.ready().is_err_and(|why| why.contains("owns 0"))).await;
+    // Once it owns the slot again it cannot read at once how far the log is.
+    one.switch.fail_next(Operation::Head, Fault::Unavailable);
     two.node.stop().await;
     ready(&one).await;
     // Nobody writes, and still they come.
@@ -281,6 +299,69 @@ async fn no_head_is_told_before_what_was_under_way_is_activated() {
     };
     let seq = tokio::time::timeout(PATIENCE, heads).await.unwrap();
     assert_eq!(seq, newest);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_damaged_log_stops_nobody_else_and_its_head_is_not_believed() {
+    let store = Arc::new(Memory::new());
+    let (one, [alice, _], room, mut a) = serving_for_long(&store).await;
+    let other = group(&one, &[alice]).await;
+    // It dies awake, with a head row that is behind and says that it is clean.
+    let log = store.ports().log;
+    let newest = rows(&one, room).await.pop().unwrap();
+    let behind = newest.seq - 1;
+    let stale = HeadRow {
+        seq: behind,
+        clean: behind,
+        ..one.node.directory().head(room).await.unwrap().unwrap()
+    };
+    assert_eq!(
+        *text(&say(&mut a, other, "here", "k1").await),
+        json!("here")
+    );
+    one.switch.die();
+    log.put_head(1, stale).await.unwrap();
+    let damaged = LogRow {
+        entry: b"no entry".as_slice().into(),
+        ..newest.clone()
+    };
+    log.append(1, [damaged].into()).await.unwrap();
+
+    let again = World::leased_under(impatient(), LONG_MS, Arc::clone(&store), "one", true).await;
+    ready(&again).await;
+    let head = again.node.directory().head(room).await;
+    assert!(head.is_err(), "{head:?}");
+    let mut b = again.connect(alice, json!([])).await;
+    assert_eq!(*text(&insist(&mut b, other, "on").await), json!("on"));
+    // Once it is whole again it is served, to its end.
+    log.append(2, [newest].into()).await.unwrap();
+    assert_eq!(*text(&insist(&mut b, room, "back").await), json!("back"));
+    let head = again.node.directory().head(room).await.unwrap().unwrap();
+    assert_eq!(head.seq, behind + 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_load_that_outlives_its_room_is_waited_for_and_used_by_the_next() {
+    let store = Arc::new(Memory::new());
+    let (one, [alice, _], room, _) = serving_for_long(&store).await;
+    one.node.stop().await;
+    let again = World::leased_under(impatient(), LONG_MS, store, "one", true).await;
+    ready(&again).await;
+    let mut a = again.connect(alice, json!([])).await;
+    // What is read once the log was judged.
+    again.switch.fail_next(Operation::MembersOf, Fault::Hang);
+    let early = say(&mut a, room, "early", "k1").await;
+    assert_eq!(*code(&early), json!("unavailable"), "{early}");
+    let begun = again.switch.count(Operation::Epochs);
+    for key in ["k2", "k3"] {
+        let reply = say(&mut a, room, "early", key).await;
+        assert_eq!(*code(&reply), json!("unavailable"), "{reply}");
+    }
+    assert_eq!(again.switch.hanging(), 1);
+    again.switch.release();
+    assert_eq!(*text(&insist(&mut a, room, "on").await), json!("on"));
+    // Nobody began another one.
+    assert_eq!(again.switch.count(Operation::Epochs), begun);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -81,6 +81,23 @@ impl World {
         name: &str,
         folder_locked: bool,
     ) -> Self {
+        let limits = Limits {
+            room_idle_ms: 60_000,
+            // So that only what becomes of the slot answers.
+            append_ms_max: 60_000,
+            ..Limits::default()
+        };
+        Self::leased_under(limits, lease_ms, store, name, folder_locked).await
+    }
+
+    /// The same, with these limits.
+    pub async fn leased_under(
+        limits: Limits,
+        lease_ms: u64,
+        store: Arc<Memory>,
+        name: &str,
+        folder_locked: bool,
+    ) -> Self {
         let (ports, switch) = wrap(store.ports());
         let terms = Terms {
             lease_ms,
@@ -101,13 +118,7 @@ impl World {
             folder_locked,
             terms,
         };
-        let limits = Arc::new(Limits {
-            room_idle_ms: 60_000,
-            // So that only what becomes of the slot answers.
-            append_ms_max: 60_000,
-            ..Limits::default()
-        });
-        Self::of(store, ports, switch, tenancy, limits).await
+        Self::of(store, ports, switch, tenancy, Arc::new(limits)).await
     }
 
     async fn of(
