@@ -183,6 +183,23 @@ async fn an_outage_of_the_store_fences_nobody_and_keeps_epochs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_its_lease_a_node_takes_no_command_and_tells_no_head() {
+    let store = Arc::new(Memory::new());
+    let (one, [alice, _], room, mut a) = serving(&store).await;
+    let before = rows(&one, room).await;
+    // Everything else goes on; only renewals do not come through.
+    one.switch.fail_next(Operation::SwapLease, Fault::Hang);
+    until(|| one.node.ready().is_err_and(|why| why.contains("no lease"))).await;
+    let reply = say(&mut a, room, "during", "k2").await;
+    assert_eq!(*code(&reply), json!("unavailable"), "{reply}");
+    let elsewhere = one.hello(alice, json!([])).await;
+    assert_eq!(*code(&elsewhere.welcome), json!("unavailable"));
+    assert_eq!(rows(&one, room).await, before);
+    one.switch.release();
+    assert_eq!(*text(&insist(&mut a, room, "after").await), json!("after"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_of_the_same_folder_waits_for_no_lease() {
     let store = Arc::new(Memory::new());
     let (one, [_, bob], room, _a) = serving_for_long(&store).await;
@@ -301,6 +318,33 @@ async fn no_head_is_told_before_what_was_under_way_is_activated() {
     };
     let seq = tokio::time::timeout(PATIENCE, heads).await.unwrap();
     assert_eq!(seq, newest);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_that_was_read_late_replaces_none_that_became_known() {
+    let limits = Limits {
+        room_idle_ms: 50,
+        ..Limits::default()
+    };
+    let store = Arc::new(Memory::new());
+    let one = World::leased_under(limits, LONG_MS, store, "one", true).await;
+    let (one, _, room, mut a) = served_by(one).await;
+    let directory = one.node.directory();
+    until(|| directory.live_rooms() == 0).await;
+    // Its slot comes anew, and who follows is to be told its head.
+    one.switch.fail_next(Operation::Head, Fault::Hang);
+    one.node.kill_keeper();
+    until(|| one.switch.hanging() == 1).await;
+    let reply = insist(&mut a, room, "more").await;
+    assert_eq!(*text(&reply), json!("more"), "{reply}");
+    let newest = rows(&one, room).await.len() as u64;
+    one.switch.release();
+    until(|| one.switch.hanging() == 0).await;
+    for _ in 0..100 {
+        let head = directory.head(room).await.unwrap().unwrap();
+        assert_eq!(head.seq, newest);
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
