@@ -10,6 +10,7 @@
 //! have been written is never reported as refused.
 
 mod accounts;
+mod again;
 mod census;
 mod effects;
 mod error;
@@ -27,6 +28,7 @@ mod schema;
 mod session;
 mod shared;
 mod statements;
+mod silence;
 mod store;
 mod survey;
 mod tokens;

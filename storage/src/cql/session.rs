@@ -17,14 +17,16 @@ use secrecy::ExposeSecret;
 
 use super::error::OpenError;
 use super::options::{CqlOptions, Keyspaces, check_datacenter};
+use super::silence::{Silence, SilentLast};
 use super::survey;
 
 /// How requests are sent.
 pub(crate) struct Profiles {
     /// Plain reads: again elsewhere, also before an answer came.
     pub(crate) reads: ExecutionProfileHandle,
-    /// Writes and compare-and-set: once. Whoever sent them repeats, since a
-    /// second try inside the driver would hide that the first may stand.
+    /// Writes and compare-and-set: once. Whoever sent them repeats
+    /// (`run.rs`), since a second try inside the driver would hide that the
+    /// first may stand.
     pub(crate) writes: ExecutionProfileHandle,
 }
 
@@ -54,8 +56,9 @@ pub(crate) async fn connect(options: &CqlOptions) -> Result<(Session, String), O
 }
 
 impl Profiles {
-    /// Profiles for quorums of `datacenter`.
-    pub(crate) fn of(datacenter: &str) -> Self {
+    /// Profiles for quorums of `datacenter`; both keep account of who is
+    /// silent.
+    pub(crate) fn of(datacenter: &str, silence: &Arc<Silence>) -> Self {
         let common = || {
             let near = DefaultPolicy::builder()
                 .prefer_datacenter(datacenter.to_owned())
@@ -63,6 +66,10 @@ impl Profiles {
                 .token_aware(true)
                 .build();
             ExecutionProfile::builder()
+            let near = Arc::new(SilentLast {
+                inner: near,
+                silence: Arc::clone(silence),
+            });
                 .consistency(Consistency::LocalQuorum)
                 .serial_consistency(Some(SerialConsistency::Serial))
                 .request_timeout(Some(Duration::from_millis(CQL_REQUEST_MS)))

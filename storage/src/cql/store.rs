@@ -22,6 +22,7 @@ use super::options::{CqlOptions, Keyspaces};
 use super::run::{Put, SharedReads};
 use super::session::{self, Profiles};
 use super::statements::Statements;
+use super::silence::Silence;
 use super::value::Value;
 use crate::ports::Ports;
 
@@ -37,6 +38,8 @@ pub(crate) struct Rows {
     pub(crate) statements: Statements,
     pub(crate) profiles: Profiles,
     /// Requests that may still be sent.
+    /// Who is asked last.
+    pub(crate) silence: Arc<Silence>,
     pub(crate) in_flight: Semaphore,
     /// Reads that others may join.
     pub(crate) reads: SharedReads,
@@ -69,13 +72,15 @@ impl Cql {
         } else {
             migrator.check().await?;
         }
-        let profiles = Profiles::of(&datacenter);
+        let silence = Arc::new(Silence::new());
+        let profiles = Profiles::of(&datacenter, &silence);
         let statements = Statements::prepare(&session, &keyspaces, &profiles).await?;
         let rows = Arc::new(Rows {
             session,
             statements,
             profiles,
             in_flight: Semaphore::new(CQL_REQUESTS_MAX),
+            silence,
             reads: SharedReads::new(),
             notes: AtomicU64::new(0),
             unready: Mutex::new(None),
@@ -152,7 +157,8 @@ impl Rows {
             tokio::time::sleep(Duration::from_millis(CQL_PROBE_MS)).await;
             let Some(rows) = rows.upgrade() else { return };
             let put = rows.probe_of(Value::Text("ready".into()), Stamp::of_mark(1).micros());
-            let outcome = rows.write_partition(vec![put]).await;
+            let writing = rows.write_partition(vec![put]);
+            let (outcome, ()) = tokio::join!(writing, rows.look_for_silent());
             *rows.unready.lock() = outcome.err().map(|error| error.to_string());
             let driver = rows.session.get_metrics();
             let figures = [
