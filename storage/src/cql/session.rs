@@ -48,8 +48,9 @@ pub(crate) async fn connect(options: &CqlOptions) -> Result<(Session, String), O
     if let Some((user, password)) = &options.login {
         builder = builder.user(user, password.expose_secret());
     }
-    let session = builder.build().await.map_err(OpenError::connecting)?;
-    let datacenter = survey::home(&session, options.datacenter.as_deref())?;
+    let session = builder.build().await;
+    let session = session.map_err(|error| OpenError::connecting(error, options.tls.is_some()))?;
+    let datacenter = survey::home_of(&session, options.datacenter.as_deref())?;
     check_datacenter(&datacenter)?;
     survey::check_replicas(&session, options, &datacenter).await?;
     Ok((session, datacenter))
@@ -65,11 +66,11 @@ impl Profiles {
                 .permit_dc_failover(false)
                 .token_aware(true)
                 .build();
-            ExecutionProfile::builder()
             let near = Arc::new(SilentLast {
                 inner: near,
                 silence: Arc::clone(silence),
             });
+            ExecutionProfile::builder()
                 .consistency(Consistency::LocalQuorum)
                 .serial_consistency(Some(SerialConsistency::Serial))
                 .request_timeout(Some(Duration::from_millis(CQL_REQUEST_MS)))

@@ -17,12 +17,13 @@ use uuid::Uuid;
 
 use super::error::{OpenError, damaged};
 use super::flavour::{FIND_VERSION, FIND_VERSIONS_TABLE, Flavour};
+use super::home;
 use super::migrations::{FILES, Migrator};
 use super::options::{CqlOptions, Keyspaces};
 use super::run::{Put, SharedReads};
 use super::session::{self, Profiles};
-use super::statements::Statements;
 use super::silence::Silence;
+use super::statements::Statements;
 use super::value::Value;
 use crate::ports::Ports;
 
@@ -37,9 +38,9 @@ pub(crate) struct Rows {
     pub(crate) session: Session,
     pub(crate) statements: Statements,
     pub(crate) profiles: Profiles,
-    /// Requests that may still be sent.
     /// Who is asked last.
     pub(crate) silence: Arc<Silence>,
+    /// Requests that may still be sent.
     pub(crate) in_flight: Semaphore,
     /// Reads that others may join.
     pub(crate) reads: SharedReads,
@@ -79,12 +80,13 @@ impl Cql {
             session,
             statements,
             profiles,
-            in_flight: Semaphore::new(CQL_REQUESTS_MAX),
             silence,
+            in_flight: Semaphore::new(CQL_REQUESTS_MAX),
             reads: SharedReads::new(),
             notes: AtomicU64::new(0),
             unready: Mutex::new(None),
         });
+        home::settle(&rows, &keyspaces, &datacenter).await?;
         rows.check_timestamps().await?;
         let probe = tokio::spawn(Rows::watch(Arc::downgrade(&rows)));
         Ok(Self { rows, probe })
