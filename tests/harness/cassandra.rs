@@ -29,6 +29,17 @@ pub struct Keyspace {
     pub nodes: Vec<String>,
     pub name: String,
     pub replicas: usize,
+    /// What its servers want before they answer.
+    pub guarded: Option<Guarded>,
+}
+
+/// How servers are spoken to that want TLS and a log-in.
+#[derive(Debug, Clone)]
+pub struct Guarded {
+    /// PEM file of who signed their certificates.
+    pub ca: PathBuf,
+    pub user: &'static str,
+    pub password: &'static str,
 }
 
 impl Keyspace {
@@ -40,7 +51,7 @@ impl Keyspace {
             if let Ok(node) = std::env::var("FANFARE_CASSANDRA") {
                 return Some(node);
             }
-            let started = or_skipped(Cassandra::start(1))?;
+            let started = or_skipped(Cassandra::start(1, false))?;
             let node = started.nodes().remove(0);
             // Its end of the pipe stays open as long as this process lives.
             std::mem::forget(started);
@@ -58,6 +69,7 @@ impl Keyspace {
             replicas: nodes.len().min(3),
             name: format!("t{}_{pid}_{next}", since.as_millis()),
             nodes,
+            guarded: None,
         }
     }
 
@@ -69,9 +81,22 @@ impl Keyspace {
             ("--cql-keyspace", self.name.clone()),
             ("--cql-replicas", self.replicas.to_string()),
         ];
+        let mut pairs = Vec::from(pairs);
+        if let Some(guarded) = &self.guarded {
+            pairs.push(("--cql-ca", guarded.ca.display().to_string()));
+            pairs.push(("--cql-user", guarded.user.to_owned()));
+        }
         let words = pairs.into_iter();
         words
             .flat_map(|(flag, value)| [flag.to_owned(), value])
+            .collect()
+    }
+
+    /// The variables that go with the flags.
+    pub fn variables(&self) -> Vec<(&'static str, &'static str)> {
+        let guarded = self.guarded.iter();
+        guarded
+            .map(|guarded| ("FANFARE_CQL_PASSWORD", guarded.password))
             .collect()
     }
 }
@@ -80,12 +105,25 @@ impl Cassandra {
     /// A cluster of `count` nodes of its own; gives `None`, said loudly, where there
     /// can be none.
     pub fn of(count: usize) -> Option<Self> {
-        or_skipped(Self::start(count))
+        or_skipped(Self::start(count, false))
+    }
+
+    /// One node that speaks TLS only, and only with those who log in.
+    pub fn guarded() -> Option<Self> {
+        or_skipped(Self::start(1, true))
     }
 
     /// A fresh keyspace on all of its nodes, three copies at most.
     pub fn keyspace(&self) -> Keyspace {
-        Keyspace::fresh(self.nodes())
+        let ca = self.folder.join("tls/ca.pem");
+        Keyspace {
+            guarded: ca.exists().then_some(Guarded {
+                ca,
+                user: "cassandra",
+                password: "cassandra",
+            }),
+            ..Keyspace::fresh(self.nodes())
+        }
     }
 
     /// `host:port` of each node.
@@ -132,7 +170,7 @@ impl Cassandra {
         assert!(tool.unwrap().success(), "tools/cassandra {what}");
     }
 
-    fn start(count: usize) -> Result<Self, String> {
+    fn start(count: usize, guarded: bool) -> Result<Self, String> {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let (pid, next) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("cql-{pid}-{next}"));
@@ -143,6 +181,12 @@ impl Cassandra {
             .args(&addresses)
             .env("CASSANDRA_EPHEMERAL", "1")
             .env("CASSANDRA_SYNC", sync_of(&addresses))
+            .envs(
+                guarded
+                    .then_some([("CASSANDRA_TLS", "1"), ("CASSANDRA_LOGIN", "1")])
+                    .into_iter()
+                    .flatten(),
+            )
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
