@@ -111,8 +111,9 @@ limits! {
     append_bytes_max: usize = 64 * 1024,
     /// Effect rows of one append.
     append_effects_max: usize = 1024,
-    /// An append without outcome is answered after this.
-    append_ms_max: u64 = 4000,
+    /// A command without outcome is answered so long after it came to its
+    /// room, at most a quarter later when its write has just begun.
+    append_ms_max: u64 = 2500,
     /// A room without work sleeps after this.
     room_idle_ms: u64 = 60_000,
     /// Commands waiting in one room (gathered, parked or loading).
@@ -400,6 +401,9 @@ pub const SEED_TOKEN_S: u64 = 24 * 3600;
 pub const PROGRESS_MS: u64 = 1000;
 /// How often samples of histograms are folded, asked for or not.
 pub const METRICS_FOLD_MS: u64 = 5000;
+/// What a command names is looked up in this time, or it is `unavailable`.
+/// With `append_ms_max` and its quarter below the 5 s of promise G12.
+pub const RESOLVE_MS_MAX: u64 = 1500;
 /// Times a command is given to the next room when one falls asleep.
 pub const HAND_BACKS_MAX: usize = 50;
 /// Pause before each.

@@ -91,28 +91,23 @@ impl Log for Tables {
 
     fn put_live(
         &self,
-        _epoch: u64,
+        epoch: u64,
         slot: u16,
         conversation: ConversationId,
         at: Timestamp,
     ) -> PortFuture<'_, ()> {
         Box::pin(async move {
-            // One owner writes it, in order: what comes last stays.
+            // An owner writes it in order: of one epoch what comes last stays.
             let value = Bytes::copy_from_slice(&at.0.to_be_bytes());
-            let note = put(live_key(slot, conversation), Stamp::of_mark(0), value);
+            let note = put(live_key(slot, conversation), Stamp::new(epoch, 0), value);
             self.cells.write(vec![note]).await
         })
     }
 
-    fn drop_live(
-        &self,
-        _epoch: u64,
-        slot: u16,
-        conversation: ConversationId,
-    ) -> PortFuture<'_, ()> {
+    fn drop_live(&self, epoch: u64, slot: u16, conversation: ConversationId) -> PortFuture<'_, ()> {
         Box::pin(async move {
-            let key = live_key(slot, conversation);
-            self.cells.write(vec![Write::Remove { key }]).await
+            let (key, stamp) = (live_key(slot, conversation), Stamp::new(epoch, 0));
+            self.cells.write(vec![Write::Remove { key, stamp }]).await
         })
     }
 

@@ -24,7 +24,16 @@ impl Cassandra {
     /// A cluster of `count` nodes of its own for `purpose`; gives `None`, said loudly,
     /// where there can be none. In CI that is a failure.
     pub fn of(count: usize, purpose: &str) -> Option<Self> {
-        let started = Self::start(count);
+        Self::or_skipped(Self::start(count, &[]), purpose)
+    }
+
+    /// One node that speaks TLS only, and only with those who log in.
+    pub fn guarded(purpose: &str) -> Option<Self> {
+        let guards = [("CASSANDRA_TLS", "1"), ("CASSANDRA_LOGIN", "1")];
+        Self::or_skipped(Self::start(1, &guards), purpose)
+    }
+
+    fn or_skipped(started: Result<Self, String>, purpose: &str) -> Option<Self> {
         if let Err(why) = &started {
             // Not by a macro: those are captured.
             let line = format!("\nSKIPPED: {purpose}: {why}\n");
@@ -38,6 +47,11 @@ impl Cassandra {
     /// of the keeper's pipe closes.
     pub fn stay(self) {
         std::mem::forget(self);
+    }
+
+    /// PEM file of who signed the certificates of nodes that are guarded.
+    pub fn ca(&self) -> PathBuf {
+        self.folder.join("tls/ca.pem")
     }
 
     /// `host:port` of each node.
@@ -84,7 +98,7 @@ impl Cassandra {
         assert!(tool.unwrap().success(), "tools/cassandra {what}");
     }
 
-    fn start(count: usize) -> Result<Self, String> {
+    fn start(count: usize, more: &[(&str, &str)]) -> Result<Self, String> {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let (pid, next) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("cql-{pid}-{next}"));
@@ -95,6 +109,7 @@ impl Cassandra {
             .args(&addresses)
             .env("CASSANDRA_EPHEMERAL", "1")
             .env("CASSANDRA_SYNC", sync_of(&addresses))
+            .envs(more.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

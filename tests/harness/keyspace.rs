@@ -2,6 +2,7 @@
 //! own. `FANFARE_CASSANDRA=host:port` takes one that runs already for what needs only
 //! one.
 
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -14,6 +15,17 @@ pub struct Keyspace {
     pub nodes: Vec<String>,
     pub name: String,
     pub replicas: usize,
+    /// What its servers want before they answer.
+    pub guarded: Option<Guarded>,
+}
+
+/// How servers are spoken to that want TLS and a log-in.
+#[derive(Debug, Clone)]
+pub struct Guarded {
+    /// PEM file of who signed their certificates.
+    pub ca: PathBuf,
+    pub user: &'static str,
+    pub password: &'static str,
 }
 
 impl Keyspace {
@@ -43,6 +55,19 @@ impl Keyspace {
             replicas: nodes.len().min(3),
             name: format!("t{}_{pid}_{next}", since.as_millis()),
             nodes,
+            guarded: None,
+        }
+    }
+
+    /// A fresh one on a node that is guarded.
+    pub fn guarded(node: &Cassandra) -> Self {
+        Self {
+            guarded: Some(Guarded {
+                ca: node.ca(),
+                user: "cassandra",
+                password: "cassandra",
+            }),
+            ..Self::fresh(node.nodes())
         }
     }
 
@@ -54,9 +79,22 @@ impl Keyspace {
             ("--cql-keyspace", self.name.clone()),
             ("--cql-replicas", self.replicas.to_string()),
         ];
+        let mut pairs = Vec::from(pairs);
+        if let Some(guarded) = &self.guarded {
+            pairs.push(("--cql-ca", guarded.ca.display().to_string()));
+            pairs.push(("--cql-user", guarded.user.to_owned()));
+        }
         let words = pairs.into_iter();
         words
             .flat_map(|(flag, value)| [flag.to_owned(), value])
+            .collect()
+    }
+
+    /// The variables that go with the flags.
+    pub fn variables(&self) -> Vec<(&'static str, &'static str)> {
+        let guarded = self.guarded.iter();
+        guarded
+            .map(|guarded| ("FANFARE_CQL_PASSWORD", guarded.password))
             .collect()
     }
 }

@@ -421,6 +421,7 @@ impl Running {
         }
         if let Some(keyspace) = &options.cql {
             command.args(keyspace.flags());
+            command.envs(keyspace.variables());
         }
         let mut child = command
             .arg("--config")

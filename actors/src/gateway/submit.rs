@@ -7,7 +7,7 @@ use fanfare_engine::check;
 use fanfare_engine::mention;
 use fanfare_engine::room::{Accepted, Resolved, Submission};
 use fanfare_protocol::command::Command;
-use fanfare_protocol::limits::{HAND_BACK_MS, HAND_BACKS_MAX};
+use fanfare_protocol::limits::{HAND_BACK_MS, HAND_BACKS_MAX, RESOLVE_MS_MAX};
 use fanfare_protocol::user::User;
 use fanfare_protocol::{Code, ConversationId, Refusal, UserId};
 use tokio::sync::oneshot;
@@ -78,8 +78,16 @@ impl Gateway {
     /// not exist start no room.
     ///
     /// # Errors
-    /// `not_found`, or what the store says.
+    /// `not_found`, what the store says, or `unavailable` when it says nothing
+    /// in time.
     pub async fn prepare(&self, draft: &Draft) -> Result<Submission, Refusal> {
+        let patience = Duration::from_millis(RESOLVE_MS_MAX);
+        let late = |_| Refusal::unavailable("the store does not answer in time");
+        let looked_up = tokio::time::timeout(patience, self.look_up(draft)).await;
+        looked_up.map_err(late)?
+    }
+
+    async fn look_up(&self, draft: &Draft) -> Result<Submission, Refusal> {
         let parts = &self.parts;
         if !parts.directory.is_live(draft.conversation)
             && parts.log.meta(draft.conversation).await?.is_none()
@@ -159,7 +167,7 @@ impl Gateway {
     }
 
     /// Submits a command and waits for its answer (REST). Bounded by the
-    /// room: an append without outcome is answered after four seconds.
+    /// room: see `append_ms_max`.
     ///
     /// # Errors
     /// The refusal.

@@ -19,6 +19,7 @@ use super::queue::Queue;
 use super::read::Reading;
 use super::state::{Needs, RoomState};
 use super::submit::{Accepted, Done, Submission};
+use super::waiting::Waiting;
 use crate::effect::Effects;
 use crate::member::MemberRow;
 use crate::row::{HeadRow, LogRow};
@@ -88,12 +89,16 @@ pub struct Room {
     /// Commands that wait for loading or reading, in order of arrival.
     pub(super) parked: Queue,
     pub(super) reading: Reading,
+    /// When it was asked for, in milliseconds of [`Now`].
+    pub(super) read_since_ms: u64,
     /// To be read next.
     pub(super) wanted: Needs,
     pub(super) gathers: Gathers,
     pub(super) gathered: VecDeque<Gathered>,
     pub(super) in_flight: Option<InFlight>,
     pub(super) answers: VecDeque<Answer>,
+    /// All whose answer is owed.
+    waiting: Waiting,
     /// The newest entry that is published, with `clean` 0.
     pub(super) durable: HeadRow,
     /// Active members as of then, when all are held.
@@ -143,11 +148,13 @@ impl Room {
             phase: Phase::Loading,
             parked: Queue::default(),
             reading: Reading::Nothing,
+            read_since_ms: 0,
             wanted: Needs::default(),
             gathers: Gathers::default(),
             gathered: VecDeque::new(),
             in_flight: None,
             answers: VecDeque::new(),
+            waiting: Waiting::default(),
             members: None,
             head_put_ms: 0,
             orders: Orders::default(),
@@ -160,7 +167,10 @@ impl Room {
     pub fn handle(&mut self, input: Input, now: Now) -> Vec<Output> {
         let mut out = Vec::new();
         match input {
-            Input::Submit(asked) => self.arrive(*asked, now, &mut out),
+            Input::Submit(asked) => {
+                self.waiting.comes(asked.ticket, now);
+                self.arrive(*asked, now, &mut out);
+            }
             Input::Loaded(state) => self.loaded(state, now, &mut out),
             Input::Read { members, rows } => self.read(members, rows, now, &mut out),
             Input::ReadFailed => self.read_failed(now, &mut out),
@@ -169,18 +179,44 @@ impl Room {
             Input::Time => {}
         }
         self.advance(now, &mut out);
+        self.waiting.leave(&out);
+        let known = out.len();
+        self.answer_late(now, &mut out);
+        self.waiting.leave(out.get(known..).unwrap_or_default());
         out
     }
 
     /// When [`Input::Time`] is due, in milliseconds of [`Now`].
     pub fn wake_ms(&self) -> Option<u64> {
-        if self.phase != Phase::Serving {
-            return None;
+        let gathers = match self.phase {
+            Phase::Serving => self.gathers.due_ms(&self.limits),
+            Phase::Loading => None,
+            Phase::Stalled | Phase::Closing => return None,
+        };
+        self.answer_by_ms().into_iter().chain(gathers).min()
+    }
+
+    /// When whoever waits longest must be answered, in milliseconds of
+    /// [`Now`], as long as the store is waited for. What has only just begun
+    /// gets a moment: where the store answers, however slowly, nobody is
+    /// refused.
+    fn answer_by_ms(&self) -> Option<u64> {
+        let limit_ms = self.limits.append_ms_max;
+        let oldest = self.waiting.oldest_ms()? + limit_ms;
+        let flight = self.in_flight.as_ref().map(|flight| flight.since_ms);
+        let read = Some(self.read_since_ms).filter(|_| self.reading != Reading::Nothing);
+        match flight.into_iter().chain(read).max() {
+            Some(since_ms) => Some(oldest.max(since_ms + limit_ms / 4)),
+            None => Some(oldest).filter(|_| self.phase == Phase::Loading),
         }
-        let flight = self.in_flight.as_ref();
-        let answer_by = flight.map(|flight| flight.since_ms + self.limits.append_ms_max);
-        let gathers = self.gathers.due_ms(&self.limits);
-        answer_by.into_iter().chain(gathers).min()
+    }
+
+    /// Answers all who wait once one of them has waited too long.
+    fn answer_late(&mut self, now: Now, out: &mut Vec<Output>) {
+        let serves = matches!(self.phase, Phase::Serving | Phase::Loading);
+        if serves && self.answer_by_ms().is_some_and(|by_ms| now.ms >= by_ms) {
+            self.stall(out);
+        }
     }
 
     /// Whether it serves and nothing is gathered, in flight, parked or

@@ -24,6 +24,7 @@ pub mod submit;
 #[cfg(test)]
 mod tests;
 mod tick;
+mod waiting;
 
 pub use activation::{AdoptError, Adopted, Found, adopt};
 pub use apply::own_mark;

@@ -113,7 +113,7 @@ impl Room {
 
     /// Reads what is wanted, unless something is being read: then when that
     /// has come.
-    pub(super) fn start_read(&mut self, out: &mut Vec<Output>) {
+    pub(super) fn start_read(&mut self, now: Now, out: &mut Vec<Output>) {
         if self.reading != Reading::Nothing || self.wanted.is_empty() {
             return;
         }
@@ -123,6 +123,7 @@ impl Room {
         needs.rows.sort_unstable();
         needs.rows.dedup();
         self.reading = Reading::Asked(needs.clone());
+        self.read_since_ms = now.ms;
         out.push(Output::Read(needs));
     }
 

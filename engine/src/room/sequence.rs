@@ -124,10 +124,14 @@ impl Room {
         out.push(Output::Load);
     }
 
-    /// What is in flight stays there; nobody waits for it any longer.
-    fn stall(&mut self, out: &mut Vec<Output>) {
+    /// Nobody waits any longer: not for what is in flight, which stays there,
+    /// nor for what is read or loaded.
+    pub(super) fn stall(&mut self, out: &mut Vec<Output>) {
+        let Some(in_flight) = self.in_flight.as_ref().map(InFlight::last_seq) else {
+            self.refuse_waiting(self.durable.seq, "the store does not answer", out);
+            return;
+        };
         self.phase = Phase::Stalled;
-        let in_flight = self.in_flight.as_ref().map_or(0, InFlight::last_seq);
         self.refuse_waiting(in_flight, "an earlier write is not yet settled", out);
     }
 
@@ -199,13 +203,8 @@ impl Room {
         match self.phase {
             Phase::Serving => {
                 self.close_ticks(now, out);
-                self.start_read(out);
+                self.start_read(now, out);
                 self.start_append(now, out);
-                let limit_ms = self.limits.append_ms_max;
-                let late = |flight: &InFlight| now.ms >= flight.since_ms + limit_ms;
-                if self.in_flight.as_ref().is_some_and(late) {
-                    self.stall(out);
-                }
             }
             Phase::Closing => self.hand_back(out),
             Phase::Loading | Phase::Stalled => {}

@@ -177,10 +177,17 @@ impl Activation {
     }
 
     fn adopt(&self, found: Found) -> Result<Stage, AdoptError> {
-        // An older epoch that has not begun owns nothing and never will. All
-        // are written under the own epoch, as rows are in step 3: whatever is
-        // still on its way to them comes too late.
-        let older = found.epochs.iter().filter(|known| known.epoch < self.epoch);
+        // An older epoch that has not begun owns nothing and never will. It is
+        // written under the own epoch, as rows are in step 3: whatever is still
+        // on its way to it comes too late. Below the newest one that began
+        // nothing is on its way any more: that one did the same, durably, before
+        // it began. Nor is a row taken away there: it is what a late beginning
+        // loses against.
+        let began = |known: &&EpochRow| known.epoch < self.epoch && known.begins_at().is_some();
+        let settled = found.epochs.iter().filter(began).map(|known| known.epoch);
+        let settled = settled.max().unwrap_or(0);
+        let older = found.epochs.iter();
+        let older = older.filter(|known| (settled..self.epoch).contains(&known.epoch));
         let pins = older.map(|known| EpochRow {
             first_seq: known.first_seq.or(Some(EpochRow::NEVER)),
             ..*known

@@ -95,8 +95,13 @@ pub const CQL_BATCH_BYTES_MAX: usize = 1024 * 1024;
 pub const CQL_BATCH_STATEMENTS_MAX: usize = 1024;
 /// Rows of one page from a CQL server.
 pub const CQL_PAGE_ROWS: usize = 512;
-/// Tries of one plain CQL write whose connection broke.
+/// Tries of one plain CQL write whose connection broke or that nobody answered.
 pub const CQL_WRITE_ATTEMPTS: usize = 3;
+/// A plain CQL write without an answer is sent again after this, word for word.
+pub const CQL_AGAIN_MS: u64 = 500;
+/// A CQL server that owes an answer for so long, and has given none since, is
+/// asked last until it answers.
+pub const CQL_SILENT_MS: u64 = 400;
 /// Rounds of one compare-and-set on a CQL server before it is `unavailable`.
 pub const CQL_CAS_ROUNDS: usize = 8;
 /// The CQL store looks this often whether the servers take writes.

@@ -46,6 +46,7 @@ fn unreachable(measured: String, change: String) -> Finding {
 
 fn judge(found: &Survey, may_migrate: bool) -> Vec<Finding> {
     let mut findings = vec![judge_nodes(found), judge_schema(found, may_migrate)];
+    findings.extend(judge_home(found));
     findings.extend(judge_copies(found));
     findings.extend(found.keeps_timestamps.map(judge_timestamps));
     findings
@@ -95,6 +96,22 @@ fn judge_schema(found: &Survey, may_migrate: bool) -> Finding {
         // The next start brings it up to date.
         finding
     }
+}
+
+/// None before an engine has named one.
+fn judge_home(found: &Survey) -> Option<Finding> {
+    let (home, datacenter) = (found.home.as_ref()?, &found.datacenter);
+    let finding = Finding::ok(
+        "CQL home",
+        format!("{datacenter} here, {home} for the engines of this keyspace"),
+        "the same",
+    );
+    if home == datacenter {
+        return Some(finding);
+    }
+    Some(finding.fail(format!(
+        "start with --cql-datacenter {home}: quorums of two datacentres miss each other's messages"
+    )))
 }
 
 /// None before the keyspaces are made: the start checks what it makes.
@@ -147,6 +164,7 @@ mod tests {
         Survey {
             server: "ScyllaDB 2026.1".into(),
             datacenter: "dc1".into(),
+            home: Some("dc1".into()),
             nodes: (3, 3),
             replicas: vec![("chat".into(), Some(3)), ("chat_names".into(), Some(3))],
             migrations: vec![migration(MigrationState::Applied)],
@@ -166,9 +184,15 @@ mod tests {
     #[test]
     fn each_fault_of_the_store_has_its_verdict() {
         type Fault = fn(&mut Survey);
-        let table: [(Fault, Verdict, &str); 10] = [
+        let table: [(Fault, Verdict, &str); 12] = [
             (|_| {}, Verdict::Ok, "3 of 3 node(s) of dc1"),
             (|f| f.nodes = (3, 2), Verdict::Warn, "2 of 3 node(s)"),
+            (|f| f.home = None, Verdict::Ok, "3 of 3 node(s) of dc1"),
+            (
+                |f| f.home = Some("dc2".into()),
+                Verdict::Fail,
+                "dc1 here, dc2 for",
+            ),
             (
                 |f| f.replicas[1].1 = Some(1),
                 Verdict::Fail,

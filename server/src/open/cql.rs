@@ -50,6 +50,19 @@ pub fn advice(error: &OpenError) -> String {
             "cql_ca must hold the certificate that signed the server's, and that one must name the \
              server's IP address"
         }
+        OpenError::Plain(_) => {
+            "leave cql_ca out, or turn TLS on at the servers (client_encryption_options)"
+        }
+        OpenError::Cut(_) => {
+            "name who signed the servers' certificates with --cql-ca; where they want no TLS, look \
+             into their log"
+        }
+        OpenError::Home { stored, names, .. } => {
+            return format!(
+                "start it with --cql-datacenter {stored}; to move the home, stop all engines and DELETE \
+                 FROM {names}.single_values WHERE name = 'home-datacenter' IF EXISTS"
+            );
+        }
         OpenError::Datacenter { .. } => {
             "name the one where all engines of this keyspace are with --cql-datacenter"
         }

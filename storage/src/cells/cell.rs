@@ -81,6 +81,12 @@ pub(crate) fn merge(cell: Option<&[u8]>, columns: &[Column]) -> Result<Bytes, St
     encode(&merged)
 }
 
+/// Whether anything of a stored cell was written after `stamp`.
+pub(crate) fn is_later(cell: &[u8], stamp: Stamp) -> Result<bool, StoreError> {
+    let columns = parse(cell)?;
+    Ok(columns.iter().any(|column| column.stamp > stamp))
+}
+
 fn encode(columns: &[Stored<'_>]) -> Result<Bytes, StoreError> {
     let too_large = |_| StoreError::Damaged("column larger than 4 GiB".into());
     let bytes = columns.iter().map(|c| 21 + c.value.len()).sum::<usize>();

@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use fanfare_engine::port::{Order, PortFuture, StoreError};
+use fanfare_engine::stamp::Stamp;
 use parking_lot::Mutex;
 
 use cell::Column;
@@ -66,10 +67,13 @@ pub(crate) enum Write {
         /// What.
         columns: Vec<Column>,
     },
-    /// Removes a cell; only for tables in which nobody compares timestamps.
+    /// Removes a cell of which nothing was written later. Nothing stays that
+    /// what comes late would lose against.
     Remove {
         /// Which cell.
         key: Key,
+        /// When, logically.
+        stamp: Stamp,
     },
 }
 
@@ -229,7 +233,7 @@ impl Write {
             Self::Put { key, columns } => {
                 key.len() + columns.iter().map(|c| 24 + c.value.len()).sum::<usize>()
             }
-            Self::Remove { key } => key.len(),
+            Self::Remove { key, .. } => key.len(),
         }
     }
 }

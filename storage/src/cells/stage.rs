@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use fanfare_engine::port::StoreError;
 
-use super::cell::merge;
+use super::cell::{is_later, merge};
 use super::key::Key;
 use super::{Change, Work, Write};
 
@@ -78,9 +78,19 @@ impl<'a> Stage<'a> {
                     };
                     merged.insert(key, Some(cell));
                 }
-                Write::Remove { key } => {
-                    self.load(&key)?;
-                    merged.insert(key, None);
+                Write::Remove { key, stamp } => {
+                    let cell = match merged.get(&key) {
+                        Some(value) => value.clone(),
+                        None => {
+                            self.load(&key)?;
+                            self.value(&key).cloned()
+                        }
+                    };
+                    let stays = match &cell {
+                        Some(cell) => is_later(cell, stamp)?,
+                        None => false,
+                    };
+                    merged.insert(key, cell.filter(|_| stays));
                 }
             }
         }

@@ -25,6 +25,12 @@ pub enum OpenError {
     /// A server answered, and there is no TLS with it.
     #[error("no TLS with the CQL server: {0}")]
     Tls(String),
+    /// A server answered something else where TLS was to begin.
+    #[error("the CQL server does not speak TLS: {0}")]
+    Plain(String),
+    /// A server cuts a connection without TLS at its first word.
+    #[error("the CQL server cuts the connection, as one does that wants TLS: {0}")]
+    Cut(String),
     /// The home datacentre is not there, or there are several and none was
     /// named.
     #[error("the cluster has {}, and {}", datacenters(found), asked.as_ref().map_or(
@@ -34,6 +40,16 @@ pub enum OpenError {
         asked: Option<String>,
         /// Those there are.
         found: Vec<String>,
+    },
+    /// The engines of the keyspace have another home datacentre.
+    #[error("the engines of this keyspace are at home in datacentre {stored}, not {named}")]
+    Home {
+        /// Theirs.
+        stored: String,
+        /// The one of this engine.
+        named: String,
+        /// The keyspace that says so.
+        names: String,
     },
     /// More copies than nodes.
     #[error(
@@ -80,8 +96,9 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// Tells a server that refuses us from one that is not there.
-    pub(crate) fn connecting(error: NewSessionError) -> Self {
+    /// Tells a server that refuses us from one that is not there. `tls`:
+    /// whether we speak TLS.
+    pub(crate) fn connecting(error: NewSessionError, tls: bool) -> Self {
         let NewSessionError::MetadataError(MetadataError::ConnectionPoolError(
             ConnectionPoolError::Broken {
                 last_connection_error: last,
@@ -94,11 +111,13 @@ impl OpenError {
             ConnectionError::ConnectionSetupRequestError(setup) => match setup.get_error() {
                 Setup::DbError(DbError::AuthenticationError, why) => Self::Login(why.clone()),
                 Setup::MissingAuthentication => Self::Login("it wants user and password".into()),
+                Setup::BrokenConnection(_) if !tls => Self::Cut(last.to_string()),
                 _ => Self::Connect(last.to_string()),
             },
-            ConnectionError::IoError(io) => match io.get_ref() {
-                Some(inner) if inner.is::<rustls::Error>() => Self::Tls(inner.to_string()),
-                _ => Self::Connect(last.to_string()),
+            ConnectionError::IoError(io) => match io.get_ref().and_then(|it| it.downcast_ref()) {
+                Some(rustls::Error::InvalidMessage(why)) => Self::Plain(format!("{why:?}")),
+                Some(error) => Self::Tls(error.to_string()),
+                None => Self::Connect(last.to_string()),
             },
             _ => Self::Connect(last.to_string()),
         }

@@ -10,10 +10,12 @@
 //! have been written is never reported as refused.
 
 mod accounts;
+mod again;
 mod census;
 mod effects;
 mod error;
 mod flavour;
+mod home;
 mod inbox;
 mod leases;
 mod log;
@@ -26,6 +28,7 @@ mod run;
 mod schema;
 mod session;
 mod shared;
+mod silence;
 mod statements;
 mod store;
 mod survey;

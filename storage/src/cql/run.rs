@@ -8,11 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use fanfare_engine::port::StoreError;
 use fanfare_protocol::limits::{
-    CQL_BATCH_BYTES_MAX, CQL_BATCH_STATEMENTS_MAX, CQL_PARTITIONS_AT_ONCE, CQL_WRITE_ATTEMPTS,
+    CQL_BATCH_BYTES_MAX, CQL_BATCH_STATEMENTS_MAX, CQL_PARTITIONS_AT_ONCE, CQL_REQUESTS_MAX,
 };
 use futures_util::{StreamExt, stream};
 use scylla::deserialize::row::DeserializeRow;
-use scylla::errors::ExecutionError;
 use scylla::frame::types::Consistency;
 use scylla::response::query_result::QueryRowsResult;
 use scylla::statement::batch::{Batch, BatchType};
@@ -20,6 +19,7 @@ use scylla::statement::prepared::PreparedStatement;
 use scylla::value::{CqlValue, Row};
 use tokio::sync::SemaphorePermit;
 
+use super::again::until_answered;
 use super::error::{Fault, damaged, read_error, together, write_error};
 use super::shared::Shared;
 use super::store::Rows;
@@ -186,19 +186,11 @@ impl Rows {
         }
         batch.set_is_idempotent(true);
         batch.set_execution_profile_handle(Some(self.profiles.writes.clone()));
-        let (mut uncertain, mut attempts) = (false, 1);
-        loop {
-            let error: ExecutionError = match self.session.batch(&batch, &values).await {
-                Ok(_) => return Ok(()),
-                Err(error) => error,
-            };
-            let fault = Fault::of(&error);
-            if fault != Fault::Broken || attempts >= CQL_WRITE_ATTEMPTS {
-                return Err(write_error(&error, uncertain));
-            }
-            uncertain = true;
-            attempts += 1;
-        }
+        let send = || self.session.batch(&batch, &values);
+        // Where half of what may be in flight is, servers are not silent but
+        // busy.
+        let may_repeat = || self.in_flight.available_permits() >= CQL_REQUESTS_MAX / 2;
+        until_answered(send, may_repeat).await
     }
 
     /// Sends a compare-and-set once.

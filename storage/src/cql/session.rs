@@ -17,14 +17,16 @@ use secrecy::ExposeSecret;
 
 use super::error::OpenError;
 use super::options::{CqlOptions, Keyspaces, check_datacenter};
+use super::silence::{Silence, SilentLast};
 use super::survey;
 
 /// How requests are sent.
 pub(crate) struct Profiles {
     /// Plain reads: again elsewhere, also before an answer came.
     pub(crate) reads: ExecutionProfileHandle,
-    /// Writes and compare-and-set: once. Whoever sent them repeats, since a
-    /// second try inside the driver would hide that the first may stand.
+    /// Writes and compare-and-set: once. Whoever sent them repeats
+    /// (`run.rs`), since a second try inside the driver would hide that the
+    /// first may stand.
     pub(crate) writes: ExecutionProfileHandle,
 }
 
@@ -46,22 +48,28 @@ pub(crate) async fn connect(options: &CqlOptions) -> Result<(Session, String), O
     if let Some((user, password)) = &options.login {
         builder = builder.user(user, password.expose_secret());
     }
-    let session = builder.build().await.map_err(OpenError::connecting)?;
-    let datacenter = survey::home(&session, options.datacenter.as_deref())?;
+    let session = builder.build().await;
+    let session = session.map_err(|error| OpenError::connecting(error, options.tls.is_some()))?;
+    let datacenter = survey::home_of(&session, options.datacenter.as_deref())?;
     check_datacenter(&datacenter)?;
     survey::check_replicas(&session, options, &datacenter).await?;
     Ok((session, datacenter))
 }
 
 impl Profiles {
-    /// Profiles for quorums of `datacenter`.
-    pub(crate) fn of(datacenter: &str) -> Self {
+    /// Profiles for quorums of `datacenter`; both keep account of who is
+    /// silent.
+    pub(crate) fn of(datacenter: &str, silence: &Arc<Silence>) -> Self {
         let common = || {
             let near = DefaultPolicy::builder()
                 .prefer_datacenter(datacenter.to_owned())
                 .permit_dc_failover(false)
                 .token_aware(true)
                 .build();
+            let near = Arc::new(SilentLast {
+                inner: near,
+                silence: Arc::clone(silence),
+            });
             ExecutionProfile::builder()
                 .consistency(Consistency::LocalQuorum)
                 .serial_consistency(Some(SerialConsistency::Serial))

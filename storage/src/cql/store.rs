@@ -17,10 +17,12 @@ use uuid::Uuid;
 
 use super::error::{OpenError, damaged};
 use super::flavour::{FIND_VERSION, FIND_VERSIONS_TABLE, Flavour};
+use super::home;
 use super::migrations::{FILES, Migrator};
 use super::options::{CqlOptions, Keyspaces};
 use super::run::{Put, SharedReads};
 use super::session::{self, Profiles};
+use super::silence::Silence;
 use super::statements::Statements;
 use super::value::Value;
 use crate::ports::Ports;
@@ -36,6 +38,8 @@ pub(crate) struct Rows {
     pub(crate) session: Session,
     pub(crate) statements: Statements,
     pub(crate) profiles: Profiles,
+    /// Who is asked last.
+    pub(crate) silence: Arc<Silence>,
     /// Requests that may still be sent.
     pub(crate) in_flight: Semaphore,
     /// Reads that others may join.
@@ -69,17 +73,20 @@ impl Cql {
         } else {
             migrator.check().await?;
         }
-        let profiles = Profiles::of(&datacenter);
+        let silence = Arc::new(Silence::new());
+        let profiles = Profiles::of(&datacenter, &silence);
         let statements = Statements::prepare(&session, &keyspaces, &profiles).await?;
         let rows = Arc::new(Rows {
             session,
             statements,
             profiles,
+            silence,
             in_flight: Semaphore::new(CQL_REQUESTS_MAX),
             reads: SharedReads::new(),
             notes: AtomicU64::new(0),
             unready: Mutex::new(None),
         });
+        home::settle(&rows, &keyspaces, &datacenter).await?;
         rows.check_timestamps().await?;
         let probe = tokio::spawn(Rows::watch(Arc::downgrade(&rows)));
         Ok(Self { rows, probe })
@@ -152,7 +159,8 @@ impl Rows {
             tokio::time::sleep(Duration::from_millis(CQL_PROBE_MS)).await;
             let Some(rows) = rows.upgrade() else { return };
             let put = rows.probe_of(Value::Text("ready".into()), Stamp::of_mark(1).micros());
-            let outcome = rows.write_partition(vec![put]).await;
+            let writing = rows.write_partition(vec![put]);
+            let (outcome, ()) = tokio::join!(writing, rows.look_for_silent());
             *rows.unready.lock() = outcome.err().map(|error| error.to_string());
             let driver = rows.session.get_metrics();
             let figures = [

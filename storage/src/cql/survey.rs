@@ -11,6 +11,7 @@ use scylla::client::session::Session;
 
 use super::error::{OpenError, damaged, read_error};
 use super::flavour::{FIND_VERSION, FIND_VERSIONS_TABLE, Flavour};
+use super::home;
 use super::options::{CqlOptions, Keyspaces};
 use super::schema::{self, Migration};
 use super::session;
@@ -27,6 +28,8 @@ pub struct Survey {
     pub server: String,
     /// The home datacentre.
     pub datacenter: String,
+    /// The one that the engines of the keyspace have, if any was started.
+    pub home: Option<String>,
     /// Nodes of the home datacentre, and how many of them we are connected to.
     pub nodes: (usize, usize),
     /// Copies of each row in the home datacentre, keyspace by keyspace;
@@ -55,14 +58,18 @@ pub async fn survey(options: &CqlOptions) -> Result<Survey, OpenError> {
     }
     let migrations = schema::list(&session, &keyspaces).await?;
     let has_tables = migrations.iter().any(Migration::is_applied);
-    let keeps_timestamps = match has_tables {
-        true => Some(keeps_timestamps(&session, &keyspaces).await?),
-        false => None,
+    let (home, keeps_timestamps) = match has_tables {
+        true => (
+            home::stored(&session, &keyspaces).await?,
+            Some(keeps_timestamps(&session, &keyspaces).await?),
+        ),
+        false => (None, None),
     };
     Ok(Survey {
         server: server(&session).await?,
         nodes: nodes_of(&session, &datacenter),
         datacenter,
+        home,
         replicas,
         migrations,
         keeps_timestamps,
@@ -73,7 +80,7 @@ pub async fn survey(options: &CqlOptions) -> Result<Survey, OpenError> {
 ///
 /// # Errors
 /// [`OpenError::Datacenter`] when that is not clear.
-pub(crate) fn home(session: &Session, asked: Option<&str>) -> Result<String, OpenError> {
+pub(crate) fn home_of(session: &Session, asked: Option<&str>) -> Result<String, OpenError> {
     let state = session.get_cluster_state();
     let named = state.get_nodes_info().iter();
     let found: BTreeSet<String> = named.filter_map(|node| node.datacenter.clone()).collect();

@@ -142,6 +142,14 @@ pub async fn live_notes_come_and_go(ports: Ports) {
     assert_eq!(log.live(3, None, 9).await.unwrap(), [one, three]);
     log.put_live(1, 3, two, Timestamp(9)).await.unwrap();
     assert_eq!(log.live(3, None, 9).await.unwrap(), [one, two, three]);
+    // Who has lost the slot takes back nothing of who has it now.
+    log.put_live(2, 3, two, Timestamp(9)).await.unwrap();
+    log.put_live(1, 3, two, Timestamp(99)).await.unwrap();
+    log.drop_live(1, 3, two).await.unwrap();
+    assert_eq!(log.live(3, None, 9).await.unwrap(), [one, two, three]);
+    log.drop_live(2, 3, two).await.unwrap();
+    log.drop_live(3, 3, one).await.unwrap();
+    assert_eq!(log.live(3, None, 9).await.unwrap(), [three]);
 }
 
 pub async fn effects_repeat_harmlessly(ports: Ports) {

@@ -11,6 +11,7 @@ mod census;
 mod copy;
 mod cql;
 mod cql_cells;
+mod cql_home;
 mod cql_migrations;
 mod cql_only;
 mod cql_raw;

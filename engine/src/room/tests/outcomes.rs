@@ -152,7 +152,7 @@ fn unknown_is_repeated_verbatim_until_known() {
 }
 
 #[test]
-fn after_four_seconds_unknown_is_said_and_the_room_recovers() {
+fn after_its_time_unknown_is_said_and_the_room_recovers() {
     let mut world = World::group();
     let id = world.sent(ALICE, "hello");
     world.accepted(CAROL, react(id, "👍", true));
@@ -190,6 +190,66 @@ fn after_four_seconds_unknown_is_said_and_the_room_recovers() {
     world.quiesce();
     let again = world.answers[&again].clone().unwrap();
     assert_eq!((again.seq, again.repeated), (4, true));
+}
+
+#[test]
+fn what_waits_behind_a_slow_write_gets_no_time_of_its_own() {
+    let mut world = World::group();
+    let limit_ms = world.limits.append_ms_max;
+    let first = world.ask(BOB, send("first"));
+    let second = world.ask(BOB, send("second"));
+    world.pass_ms(limit_ms - 1);
+    world.finish_append(Outcome::Durable);
+    assert!(world.answers[&first].is_ok());
+    // Its own write has just begun: it gets a moment, and no more.
+    world.pass_ms(limit_ms / 4 - 1);
+    assert_eq!(given(&world, second), None);
+    assert_eq!(world.room.wake_ms(), Some(world.now.ms + 1));
+    let third = world.ask(BOB, send("third"));
+    world.pass_ms(1);
+    assert_eq!(given(&world, second), Some(Code::OutcomeUnknown));
+    assert_eq!(given(&world, third), Some(Code::Unavailable));
+}
+
+#[test]
+fn slow_writes_that_end_refuse_nobody() {
+    let mut world = World::group();
+    let limit_ms = world.limits.append_ms_max;
+    world.limits = Limits::default().into();
+    let mut tickets = Vec::new();
+    for _ in 0..3 * world.limits.append_rows_max {
+        tickets.push(world.ask(BOB, send("one of many")));
+    }
+    // The first batch is the first message alone.
+    for _ in 0..4 {
+        world.pass_ms(limit_ms / 4 - 1);
+        world.finish_append(Outcome::Durable);
+    }
+    world.quiesce();
+    for ticket in tickets {
+        assert!(world.answers[&ticket].is_ok());
+    }
+}
+
+#[test]
+fn who_waits_for_loading_or_reading_is_refused_in_time() {
+    let mut world = World::unloaded(Limits::default());
+    let limit_ms = world.limits.append_ms_max;
+    let asked = world.ask(BOB, send("is anybody there?"));
+    assert_eq!(world.room.wake_ms(), Some(world.now.ms + limit_ms));
+    world.pass_ms(limit_ms - 1);
+    assert_eq!(given(&world, asked), None);
+    world.pass_ms(1);
+    assert_eq!(given(&world, asked), Some(Code::Unavailable));
+    assert_eq!(world.room.wake_ms(), None);
+
+    let mut world = World::channel();
+    let read = world.ask(ERIN, send("reads first who I am"));
+    assert!(world.read.is_some() && world.append.is_none());
+    world.pass_ms(limit_ms);
+    assert_eq!(given(&world, read), Some(Code::Unavailable));
+    world.quiesce();
+    world.accepted(BOB, send("and all is well"));
 }
 
 #[test]
