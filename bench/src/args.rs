@@ -60,9 +60,9 @@ pub struct Target {
     /// Folder below which the data of the started server is put
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Core that the started server is pinned to
-    #[arg(long, value_name = "CORE")]
-    pub server_core: Option<usize>,
+    /// Cores that the started server is pinned to, like 0 or 0,1
+    #[arg(long, value_name = "CORES", value_delimiter = ',')]
+    pub server_core: Vec<usize>,
     /// Core that the generator is pinned to
     #[arg(long, value_name = "CORE")]
     pub client_core: Option<usize>,
@@ -73,6 +73,8 @@ pub struct Target {
 pub enum Server {
     /// Fanfare over WebSocket, JSON
     Fanfare,
+    /// Fanfare over event streams, for all but those who publish
+    FanfareEvents,
     /// Our own limit: one write per delivery
     Limit,
     /// Our own limit, gathering what waits

@@ -35,19 +35,20 @@ pub struct Ready {
 const END_S: u64 = 30;
 
 impl Peer {
-    /// Starts the peer of this name for so many users, on one core if that is
+    /// Starts the peer of this name for so many users, on some cores if that is
     /// asked for, and waits until it accepts connections.
     ///
     /// # Errors
     /// It is not installed or does not start; the script has said why on
     /// stderr.
-    pub fn start(name: &str, users: usize, core: Option<usize>) -> anyhow::Result<Self> {
+    pub fn start(name: &str, users: usize, cores: &[usize]) -> anyhow::Result<Self> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/start.mjs");
         let mut command = Command::new("node");
         command.arg(script).arg(name);
         command.args(["--users", &users.to_string()]);
-        if let Some(core) = core {
-            command.args(["--cpu", &core.to_string()]);
+        if !cores.is_empty() {
+            let cores: Vec<String> = cores.iter().map(usize::to_string).collect();
+            command.args(["--cpu", &cores.join(",")]);
         }
         let mut child = command
             .stdin(Stdio::piped())

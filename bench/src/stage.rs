@@ -37,6 +37,8 @@ pub struct Stage {
     pub room_ids: Vec<String>,
     /// The processes, if they are known.
     pub process: Option<Family>,
+    /// Where it tells what it counts, in Prometheus' text form.
+    pub metrics: Option<SocketAddr>,
     /// The server's version, where it said it.
     pub version: String,
     _started: Option<Started>,
@@ -52,9 +54,11 @@ impl Stage {
     pub fn set(target: &Target, load: &Load, cast: Cast) -> anyhow::Result<Self> {
         let stage = match (&target.url, &target.spawn, target.server) {
             (Some(url), _, _) => Self::found(url, target, load, cast),
-            (None, Some(fanfare), Server::Fanfare) => Self::fanfare(fanfare, target, load, cast),
+            (None, Some(fanfare), Server::Fanfare | Server::FanfareEvents) => {
+                Self::fanfare(fanfare, target, load, cast)
+            }
             (None, _, Server::Limit | Server::LimitCoalesce) => Self::limit(target, load, cast),
-            (None, None, Server::Fanfare | Server::Plain) => {
+            (None, None, Server::Fanfare | Server::FanfareEvents | Server::Plain) => {
                 bail!("no server to measure: give --url, or --spawn with the `fanfare` binary")
             }
             (None, Some(_), _) => bail!("--spawn starts Fanfare only; others start by themselves"),
@@ -79,6 +83,7 @@ impl Stage {
             plan: whole(address, path, members, cast.rooms, (target, load))?,
             room_ids,
             process: target.pid.map(|pid| Family(vec![Process(pid)])),
+            metrics: metrics(target, address),
             version: String::new(),
             _started: None,
             _peer: None,
@@ -126,6 +131,7 @@ impl Stage {
             plan: whole(address, "/ws", members, cast.rooms, (target, load))?,
             room_ids,
             process: Some(Family(vec![started.process()])),
+            metrics: metrics(target, address),
             version: String::new(),
             _started: Some(started),
             _peer: None,
@@ -135,7 +141,7 @@ impl Stage {
 
     fn peer(target: &Target, load: &Load, cast: Cast) -> anyhow::Result<Self> {
         let name = crate::scenario::name(target.server);
-        let peer = Peer::start(&name, cast.users, target.server_core)?;
+        let peer = Peer::start(&name, cast.users, &target.server_core)?;
         let (address, path) = place(&peer.ready.url, false)?;
         let mut members = plan::planted(cast.users, cast.rooms, cast.members);
         for (user, member) in members.iter_mut().enumerate() {
@@ -146,6 +152,7 @@ impl Stage {
             plan: whole(address, path, members, cast.rooms, (target, load))?,
             room_ids: Vec::new(),
             process: Some(Family(pids.map(Process).collect())),
+            metrics: None,
             version: peer.ready.version.clone(),
             _started: None,
             _peer: Some(peer),
@@ -169,6 +176,7 @@ impl Stage {
             plan: whole(address, "/", members, cast.rooms, (target, load))?,
             room_ids: Vec::new(),
             process: Some(Family(vec![started.process()])),
+            metrics: None,
             version: String::new(),
             _started: Some(started),
             _peer: None,
@@ -217,6 +225,12 @@ fn whole(
     })
 }
 
+/// Fanfare's are on the same address; not asked by TLS.
+fn metrics(target: &Target, address: SocketAddr) -> Option<SocketAddr> {
+    let ours = matches!(target.server, Server::Fanfare | Server::FanfareEvents);
+    (ours && target.tls_root.is_none()).then_some(address)
+}
+
 /// What a server's URL begins with.
 fn scheme(target: &Target) -> &'static str {
     match target.tls_root {
@@ -253,9 +267,9 @@ impl Started {
         target: &Target,
         log: &PathBuf,
     ) -> anyhow::Result<(Self, SocketAddr)> {
-        if let Some(core) = target.server_core {
+        if !target.server_core.is_empty() {
             // What is started inherits it; the generator moves away later.
-            pin(&[core])?;
+            pin(&target.server_core)?;
         }
         if let Some(args) = &target.server_args {
             command.args(args.split_whitespace());

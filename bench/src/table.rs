@@ -59,6 +59,16 @@ pub fn text(row: &Row) -> String {
             format!("{} calls, {} bytes", usage.write_calls, usage.write_bytes),
         );
     }
+    if let Some(usage) = &row.usage
+        && row.deliveries > 0
+    {
+        let each = usage.sleeps as f64 / row.deliveries as f64;
+        let sleeps = format!(
+            "{} ({each:.3} per delivery), preempted {}",
+            usage.sleeps, usage.preemptions
+        );
+        line("server's threads slept", sleeps);
+    }
     if let Some(us) = row.cpu_us_per_delivery() {
         line("CPU per delivery", format!("{us:.2} µs"));
     }

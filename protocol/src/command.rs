@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::conversation::{JoinPolicy, Kind, Role, Visibility};
 use crate::mark::MarkKind;
 use crate::message::MessageType;
-use crate::{ConversationId, MessageId, UserId};
+use crate::{ConversationId, MessageId, UserId, strict};
 
 /// A command to one conversation. Commands are imperative; what comes of
 /// them is an [`crate::event::Event`].
@@ -44,6 +44,7 @@ pub enum Command {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CreateConversation {
     /// Sort.
+    #[serde(deserialize_with = "strict::word")]
     pub kind: Kind,
     /// Name; required for groups and channels.
     #[serde(default)]
@@ -58,10 +59,10 @@ pub struct CreateConversation {
     #[serde(default)]
     pub participant_ids: Vec<UserId>,
     /// Channels only; default public.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "strict::word_if_any")]
     pub visibility: Option<Visibility>,
     /// Channels only; default open when public, invite when private.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "strict::word_if_any")]
     pub join_policy: Option<JoinPolicy>,
 }
 
@@ -75,7 +76,7 @@ pub struct SendMessage {
     #[serde(default)]
     pub reply_to: Option<MessageId>,
     /// Type.
-    #[serde(default, rename = "type")]
+    #[serde(default, rename = "type", deserialize_with = "strict::word")]
     pub kind: MessageType,
 }
 
@@ -116,7 +117,7 @@ pub struct AddParticipants {
     /// Whom.
     pub user_ids: Vec<UserId>,
     /// As what; default member.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "strict::word_if_any")]
     pub role: Option<Role>,
 }
 
@@ -127,6 +128,7 @@ pub struct UpdateParticipant {
     /// Whose.
     pub user: UserId,
     /// New role; `owner` hands the conversation over.
+    #[serde(deserialize_with = "strict::word")]
     pub role: Role,
 }
 
@@ -149,10 +151,18 @@ pub struct UpdateConversation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// Channels only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "strict::word_if_any",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub visibility: Option<Visibility>,
     /// Channels only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "strict::word_if_any",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub join_policy: Option<JoinPolicy>,
 }
 

@@ -108,8 +108,13 @@ fn shortened(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-    use crate::command::SendMessage;
+    use crate::Codec;
+    use crate::command::{AddParticipants, CreateConversation, SendMessage, UpdateConversation};
+    use crate::frame::Hello;
+    use crate::rest::NewRole;
 
     #[test]
     fn refusals_name_the_field() {
@@ -171,6 +176,45 @@ mod tests {
             let named = refusal.details.keys().next().map_or("", String::as_str);
             assert_eq!(named, field, "{refusal:?}");
         }
+    }
+
+    /// Both codecs refuse an object in place of each of these words.
+    fn takes_words_only<T: DeserializeOwned>(text: &str, path: &str) {
+        let whole: serde_json::Value = serde_json::from_str(text).unwrap();
+        for word in [json!({"web": null}), json!({}), json!(["web"]), json!(1)] {
+            let mut bent = whole.clone();
+            *bent.pointer_mut(path).unwrap() = word;
+            let packed = rmp_serde::to_vec_named(&bent).unwrap();
+            for bytes in [bent.to_string().as_bytes(), &packed] {
+                let codec = match bytes[0] {
+                    b'{' => Codec::Json,
+                    _ => Codec::MessagePack,
+                };
+                let refusal = codec.decode::<T>(bytes).err().unwrap();
+                let field = path.trim_start_matches('/').replace('/', ".");
+                assert_eq!(refusal.code, Code::InvalidRequest, "{bent}");
+                assert_eq!(refusal.details[&field], "expected a string", "{bent}");
+            }
+        }
+        assert!(from_json::<T>(text.as_bytes()).is_ok(), "{text}");
+    }
+
+    #[test]
+    fn words_are_strings_in_both_codecs() {
+        takes_words_only::<Hello>(r#"{"device":{"kind":"web"}}"#, "/device/kind");
+        let channel = r#"{"kind":"channel","visibility":"public","joinPolicy":"open"}"#;
+        for path in ["/kind", "/visibility", "/joinPolicy"] {
+            takes_words_only::<CreateConversation>(channel, path);
+        }
+        let change = r#"{"visibility":"private","joinPolicy":"invite"}"#;
+        for path in ["/visibility", "/joinPolicy"] {
+            takes_words_only::<UpdateConversation>(change, path);
+        }
+        takes_words_only::<SendMessage>(r#"{"text":"a","type":"text"}"#, "/type");
+        takes_words_only::<NewRole>(r#"{"role":"admin"}"#, "/role");
+        takes_words_only::<AddParticipants>(r#"{"userIds":[],"role":"admin"}"#, "/role");
+        // None at all is none.
+        assert!(from_json::<UpdateConversation>(br#"{"visibility":null}"#).is_ok());
     }
 
     #[test]

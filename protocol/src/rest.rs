@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::conversation::Role;
 use crate::frame::HelloReply;
+use crate::strict;
 use crate::user::User;
 
 /// `POST /auth/register`.
@@ -110,6 +111,7 @@ pub struct NewReaction {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NewRole {
     /// New role.
+    #[serde(deserialize_with = "strict::word")]
     pub role: Role,
 }
 

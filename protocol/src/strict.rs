@@ -5,8 +5,8 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde::de::value::{MapAccessDeserializer, StrDeserializer};
+use serde::de::{self, DeserializeOwned, Deserializer, MapAccess, Visitor};
 
 use crate::limits::WHOLE_NUMBER_MAX;
 
@@ -42,6 +42,38 @@ where
 {
     let objects = Vec::<Object<T>>::deserialize(deserializer)?;
     Ok(objects.into_iter().map(|Object(value)| value).collect())
+}
+
+/// One of a set of names: a string, and no object with the name as its key,
+/// which serde takes for it in JSON.
+pub(crate) fn word<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    struct Word<T>(PhantomData<T>);
+    impl<T: DeserializeOwned> Visitor<'_> for Word<T> {
+        type Value = T;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a string")
+        }
+        fn visit_str<E: de::Error>(self, word: &str) -> Result<T, E> {
+            T::deserialize(StrDeserializer::new(word))
+        }
+    }
+    deserializer.deserialize_str(Word(PhantomData))
+}
+
+/// The same, absent or null for none.
+pub(crate) fn word_if_any<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    #[derive(Deserialize)]
+    #[serde(bound = "T: DeserializeOwned")]
+    struct Given<T>(#[serde(deserialize_with = "word")] T);
+    Ok(Option::<Given<T>>::deserialize(deserializer)?.map(|Given(word)| word))
 }
 
 struct Object<T>(T);

@@ -14,3 +14,4 @@ mod operators;
 mod reactions;
 mod resume;
 mod sessions;
+mod strangers;

@@ -173,4 +173,6 @@ pub struct Line {
     pub(super) backlog_bytes: AtomicUsize,
     pub(super) drained: Notify,
     pub(super) over: AtomicBool,
+    /// Everything is written, the close frame last, or nothing will be.
+    pub(super) finished: AtomicBool,
 }

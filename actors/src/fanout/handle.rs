@@ -260,13 +260,28 @@ impl SocketHandle {
         self.line.over.load(Ordering::Relaxed)
     }
 
+    /// Whether its unsent replies are below `bytes_max`, or none will follow.
+    pub fn is_writable(&self, bytes_max: usize) -> bool {
+        self.line.backlog_bytes.load(Ordering::Relaxed) <= bytes_max || self.is_over()
+    }
+
     /// Waits until its unsent replies are below `bytes_max`.
     pub async fn writable(&self, bytes_max: usize) {
+        self.drained(|| self.is_writable(bytes_max)).await;
+    }
+
+    /// Waits until everything is written and the writing side ended.
+    pub async fn finished(&self) {
+        let finished = &self.line.finished;
+        self.drained(|| finished.load(Ordering::Relaxed)).await;
+    }
+
+    async fn drained(&self, enough: impl Fn() -> bool) {
         loop {
             let drained = self.line.drained.notified();
             tokio::pin!(drained);
             drained.as_mut().enable();
-            if self.line.backlog_bytes.load(Ordering::Relaxed) <= bytes_max || self.is_over() {
+            if enough() {
                 return;
             }
             drained.await;

@@ -129,6 +129,11 @@ impl Subscription {
         self.end_seq().map_or(head, |end| end.min(head))
     }
 
+    /// It flows without end, and is listed nowhere.
+    pub fn is_plain(&self) -> bool {
+        !(self.held || self.behind || self.listed || self.waits) && self.ending.is_none()
+    }
+
     /// Its last entry is written.
     pub fn has_ended(&self) -> bool {
         self.end_seq().is_some_and(|end| self.next_seq > end)

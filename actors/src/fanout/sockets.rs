@@ -186,6 +186,8 @@ impl Shard {
         if let Some(closing) = socket.closing.as_mut().filter(|it| written && !it.finished) {
             closing.finished = true;
             socket.wire.finish();
+            socket.line.finished.store(true, Ordering::Relaxed);
+            socket.line.drained.notify_waiters();
         }
         let blocked = socket.blocked_ms.is_some();
         if !blocked && socket.has_more() {
@@ -250,6 +252,7 @@ impl Shard {
             self.keys.remove(&socket.serial);
             metrics::gauge!("fanfare_sockets").decrement(1.0);
             socket.line.over.store(true, Ordering::Relaxed);
+            socket.line.finished.store(true, Ordering::Relaxed);
             socket.line.drained.notify_waiters();
             socket.wire.abort();
             socket.watch.closed();

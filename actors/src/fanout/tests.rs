@@ -8,7 +8,7 @@ use fanfare_protocol::limits::LARGE_ROOM_SUBSCRIBERS;
 use fanfare_protocol::{ConversationId, Limits, UserId};
 use parking_lot::Mutex;
 use tokio::io::AsyncReadExt as _;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::{
     Close, Ends, Fanout, Feed, Format, Frames, Run, RunBuilder, SocketHandle, Source, Start, Watch,
@@ -58,7 +58,10 @@ async fn shard() -> (Fanout, Arc<Asked>) {
 async fn socket(fanout: &Fanout) -> (SocketHandle, TcpStream) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let (client, server) = tokio::join!(TcpStream::connect(address), listener.accept());
+    let client = TcpSocket::new_v4().unwrap();
+    // Who stops reading is felt soon.
+    client.set_recv_buffer_size(16 << 10).unwrap();
+    let (client, server) = tokio::join!(client.connect(address), listener.accept());
     let wire = Wire::Plain(Arc::new(server.unwrap().0));
     let socket = fanout
         .attach(wire, Format::Json, |_| Some(Arc::new(Nobody)))
@@ -208,13 +211,26 @@ async fn everybody_in_a_large_room_gets_everything_while_others_come_and_go() {
 
 #[tokio::test]
 async fn a_reader_that_stops_gets_every_byte_once_it_reads_again() {
+    // More than the kernel takes and more than the ring holds.
+    stops_and_reads_again(1, 64 * 1024).await;
+}
+
+#[tokio::test]
+async fn one_of_a_large_room_that_stops_gets_every_byte_once_it_reads_again() {
+    stops_and_reads_again(LARGE_ROOM_SUBSCRIBERS + 1, 16 * 1024).await;
+}
+
+/// The first of `members` reads nothing until `entries` were delivered to the
+/// others.
+async fn stops_and_reads_again(members: usize, entries: u64) {
     let (fanout, asked) = shard().await;
     let shard = fanout.shards()[0].clone();
-    let mut crowd = crowd(&fanout, 1).await;
+    let mut crowd = crowd(&fanout, members).await;
+    for (_, mut client) in crowd.split_off(1) {
+        tokio::spawn(async move { tokio::io::copy(&mut client, &mut tokio::io::sink()).await });
+    }
     let (socket, client) = &mut crowd[0];
     let text = |seq: u64| format!("{seq:0>120}");
-    // More than the kernel takes and more than the ring holds.
-    let entries = 64 * 1024;
     for first in (1..=entries).step_by(64) {
         let texts: Vec<String> = (first..first + 64).map(text).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
@@ -232,15 +248,17 @@ async fn a_reader_that_stops_gets_every_byte_once_it_reads_again() {
             let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
             shard.page(FEED, page, Some(run(page * 64 + 1, &texts)));
         }
-        let one = tokio::time::timeout(Duration::from_millis(50), read(client, 1)).await;
-        match one.ok().map(|mut one| one.remove(0)) {
-            Some(control) if control == "control" => controls += 1,
-            Some(entry) => {
+        let ready = tokio::time::timeout(Duration::from_millis(50), client.readable()).await;
+        if ready.is_err() {
+            // Waits for a page that was just asked for.
+            continue;
+        }
+        match read(client, 1).await.remove(0) {
+            control if control == "control" => controls += 1,
+            entry => {
                 assert_eq!(entry, text(next));
                 next += 1;
             }
-            // Waits for a page that was just asked for.
-            None => {}
         }
     }
 }

@@ -105,6 +105,13 @@ impl Connection {
         })
     }
 
+    /// Waits until everything it asked is answered: the replies are queued.
+    pub async fn answered(&self) {
+        let all = u32::try_from(self.session_permits_max).unwrap_or(u32::MAX);
+        // Never closed; and if it were, nothing would be left to wait for.
+        let _ = self.session_permits.acquire_many(all).await;
+    }
+
     /// Says hello in the client's name, once and before any frame.
     ///
     /// # Errors

@@ -84,7 +84,7 @@ impl Fanfare {
     }
 
     #[cold]
-    fn slowly<S: Sink>(
+    pub(super) fn slowly<S: Sink>(
         &self,
         link: &mut Link,
         who: &Who<'_>,

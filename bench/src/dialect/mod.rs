@@ -8,6 +8,7 @@
 //! **Invariant:** no allocation per delivery: what arrives is read in place.
 
 pub mod centrifugo;
+pub mod events;
 pub mod fanfare;
 pub mod frame;
 pub mod http;

@@ -5,4 +5,4 @@ mod machine;
 mod process;
 
 pub use machine::{Machine, kernel_slab_kib, raise_file_limit, tcp_memory_kib};
-pub use process::{Family, Process, Usage};
+pub use process::{Family, Process, Usage, told};

@@ -2,10 +2,30 @@
 //! the file system.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::time::Duration;
 
 /// One process.
 #[derive(Debug, Clone, Copy)]
 pub struct Process(pub u32);
+
+/// A gauge or counter of a server that tells them at `/metrics` in Prometheus'
+/// text form; `None` when it does not.
+pub fn told(server: SocketAddr, name: &str) -> Option<f64> {
+    let mut stream = TcpStream::connect_timeout(&server, PATIENCE).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    let request = format!("GET /metrics HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let line = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
+    answer.lines().find_map(line)
+}
+
+/// How long it may take to say so.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a process had used up to now. Differences between two are what a
 /// measurement cost.
@@ -26,6 +46,12 @@ pub struct Usage {
     pub write_calls: u64,
     /// Bytes given to `write` and its kin, sockets included.
     pub write_bytes: u64,
+    /// How often a thread went to sleep; somebody had to wake it again.
+    #[serde(default)]
+    pub sleeps: u64,
+    /// How often a thread had to make way for another.
+    #[serde(default)]
+    pub preemptions: u64,
 }
 
 impl Usage {
@@ -44,6 +70,8 @@ impl Usage {
             rss_kib: self.rss_kib,
             write_calls: self.write_calls.saturating_sub(before.write_calls),
             write_bytes: self.write_bytes.saturating_sub(before.write_bytes),
+            sleeps: self.sleeps.saturating_sub(before.sleeps),
+            preemptions: self.preemptions.saturating_sub(before.preemptions),
         }
     }
 }
@@ -63,6 +91,12 @@ impl Process {
         usage.write_calls = field(&io, "syscw:");
         usage.write_bytes = field(&io, "wchar:");
         usage.rss_kib = field(&read("status"), "VmRSS:") as f64;
+        // Those of threads that have ended are not seen.
+        for thread in threads(self.0) {
+            let status = fs::read_to_string(thread.join("status")).unwrap_or_default();
+            usage.sleeps += field(&status, "voluntary_ctxt_switches:");
+            usage.preemptions += field(&status, "nonvoluntary_ctxt_switches:");
+        }
         usage
     }
 }
@@ -89,6 +123,8 @@ impl Family {
                 rss_kib: sum.rss_kib + one.rss_kib,
                 write_calls: sum.write_calls + one.write_calls,
                 write_bytes: sum.write_bytes + one.write_bytes,
+                sleeps: sum.sleeps + one.sleeps,
+                preemptions: sum.preemptions + one.preemptions,
             })
     }
 
@@ -104,13 +140,16 @@ impl Family {
     }
 }
 
+/// Folders of a process's threads.
+fn threads(pid: u32) -> impl Iterator<Item = PathBuf> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task"));
+    (threads.into_iter().flatten().flatten()).map(|thread| thread.path())
+}
+
 /// What the threads of `parent` started (proc(5), `children`).
 fn children(parent: u32) -> Vec<Process> {
-    let Ok(threads) = fs::read_dir(format!("/proc/{parent}/task")) else {
-        return Vec::new();
-    };
-    let lists: String = (threads.flatten())
-        .filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok())
+    let lists: String = (threads(parent))
+        .filter_map(|thread| fs::read_to_string(thread.join("children")).ok())
         .collect();
     (lists.split_whitespace())
         .filter_map(|pid| pid.parse().ok())
@@ -194,5 +233,7 @@ mod tests {
     fn this_process_is_seen() {
         let usage = Process::own().usage();
         assert!(usage.rss_kib > 100.0);
+        // `cargo test` waits for its threads.
+        assert!(usage.sleeps + usage.preemptions > 0);
     }
 }

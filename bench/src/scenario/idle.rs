@@ -3,7 +3,7 @@
 
 use super::{Play, Scenario};
 use crate::dialect::Dialect;
-use crate::measure::{Family, kernel_slab_kib, tcp_memory_kib};
+use crate::measure::{Family, kernel_slab_kib, tcp_memory_kib, told};
 use crate::row::Row;
 use crate::stage::Cast;
 
@@ -44,7 +44,11 @@ impl Scenario for Idle {
         );
         let usage = |play: &Play<D>| play.process.as_ref().map(Family::usage);
         let (kernel, slab) = (tcp_memory_kib(), kernel_slab_kib());
-        let before = usage(play);
+        let cache_kib = |play: &Play<D>| {
+            let bytes = told(play.metrics?, "fanfare_store_cache_bytes")?;
+            Some(bytes / 1024.0)
+        };
+        let (before, cached) = (usage(play), cache_kib(play));
         play.connect_all()?;
         let connected = usage(play);
         play.note("settling");
@@ -66,6 +70,10 @@ impl Scenario for Idle {
                 "cpu_ms_per_connect",
                 connected.since(&before).cpu_s() * 1000.0 / each,
             );
+        }
+        if let (Some(before), Some(after)) = (cached, cache_kib(play)) {
+            // Not theirs, and bounded: what the store read for them.
+            figure("store_cache_kib_per_connection", (after - before) / each);
         }
         figure(
             "tcp_buffers_kib_per_connection_both_ends",

@@ -1,10 +1,12 @@
 //! A run on a server that is ready: what all scenarios have in common.
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 
 use crate::args::{Load, Server, Target};
 use crate::dialect::Dialect;
 use crate::dialect::centrifugo::Centrifugo;
+use crate::dialect::events::Events;
 use crate::dialect::fanfare::Fanfare;
 use crate::dialect::nats::Nats;
 use crate::dialect::plain::Plain;
@@ -42,6 +44,8 @@ pub struct Play<D: Dialect> {
     pub process: Option<Family>,
     /// Connections there are to make.
     pub connections: usize,
+    /// Where the server tells what it counts.
+    pub metrics: Option<SocketAddr>,
     /// How it is made and told.
     pub load: Load,
 }
@@ -75,6 +79,16 @@ pub fn play<S: Scenario>(scenario: &S, target: &Target, load: &Load) -> anyhow::
     let mut row = match target.server {
         Server::Fanfare => {
             let dialect = Fanfare::new(room_ids, run_name(), load.replies)?;
+            on_stage(scenario, &stage, dialect, load)
+        }
+        Server::FanfareEvents => {
+            let plan = &stage.plan;
+            let publisher = |number: &u32| plan.members.get(*number as usize);
+            let publishers = plan.publishers.iter().filter_map(publisher);
+            let dialect = Events {
+                fanfare: Fanfare::new(room_ids, run_name(), load.replies)?,
+                publishers: publishers.map(|member| member.token.clone()).collect(),
+            };
             on_stage(scenario, &stage, dialect, load)
         }
         Server::Plain
@@ -113,6 +127,7 @@ where
         connections: plan.members.len(),
         fleet: Fleet::new(dialect, plan, scenario.slow(), load.threads, load.late_ms)?,
         process: stage.process.clone(),
+        metrics: stage.metrics,
         load: load.clone(),
     };
     let mut row = Row {

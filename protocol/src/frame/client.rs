@@ -73,6 +73,7 @@ pub struct Hello {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Device {
     /// Sort.
+    #[serde(deserialize_with = "strict::word")]
     pub kind: DeviceKind,
     /// Name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -281,6 +282,6 @@ struct Send {
     text: String,
     #[serde(default)]
     reply_to: Option<MessageId>,
-    #[serde(default, rename = "type")]
+    #[serde(default, rename = "type", deserialize_with = "strict::word")]
     kind: crate::message::MessageType,
 }

@@ -38,7 +38,7 @@ pub(super) trait Disk: Send {
     fn commit(&mut self, changes: Vec<(Key, Option<Bytes>)>) -> Result<(), String>;
 
     /// Whether a batch would be taken.
-    fn probe(&self) -> Result<(), String>;
+    fn probe(&mut self) -> Result<(), String>;
 }
 
 /// Whether the committer is well, seen from outside.

@@ -38,7 +38,7 @@ impl Disk for Plate {
         Ok(())
     }
 
-    fn probe(&self) -> Result<(), String> {
+    fn probe(&mut self) -> Result<(), String> {
         if self.is_ill {
             Err("ill".into())
         } else {

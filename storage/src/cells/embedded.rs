@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use fanfare_engine::port::{Order, PortFuture, StoreError};
@@ -81,7 +82,11 @@ impl EmbeddedCells {
         let (requests, health) = (Arc::clone(&cells.requests), Arc::clone(&cells.health));
         // Last of the threads: `close` joins in this order.
         cells.start("fanfare-commit", move || {
-            let mut disk = FjallDisk { database, keyspace };
+            let mut disk = FjallDisk {
+                database,
+                keyspace,
+                told: None,
+            };
             committer::run(&requests, &health, &mut disk);
             drop(disk);
             drop(lock);
@@ -160,6 +165,25 @@ fn refused(refused: Refused) -> StoreError {
 struct FjallDisk {
     database: Database,
     keyspace: Keyspace,
+    /// When its memory was last told.
+    told: Option<Instant>,
+}
+
+impl FjallDisk {
+    /// Tells, once a second at most, what the store holds in memory.
+    fn tell(&mut self) {
+        const EVERY: Duration = Duration::from_secs(1);
+        if self.told.is_some_and(|told| told.elapsed() < EVERY) {
+            return;
+        }
+        self.told = Some(Instant::now());
+        let (cache, unflushed) = (
+            self.database.cache_size(),
+            self.database.write_buffer_size(),
+        );
+        metrics::gauge!("fanfare_store_cache_bytes").set(cache as f64);
+        metrics::gauge!("fanfare_store_unflushed_bytes").set(unflushed as f64);
+    }
 }
 
 impl Disk for FjallDisk {
@@ -176,10 +200,12 @@ impl Disk for FjallDisk {
                 None => batch.remove(&self.keyspace, key),
             }
         }
+        self.tell();
         batch.commit().map_err(|error| format!("commit: {error}"))
     }
 
-    fn probe(&self) -> Result<(), String> {
+    fn probe(&mut self) -> Result<(), String> {
+        self.tell();
         // Nothing waits in the journal's buffer: this asks only whether a
         // background thread met an error since the last batch.
         let probed = self.database.persist(PersistMode::Buffer);

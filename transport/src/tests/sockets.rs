@@ -410,6 +410,39 @@ async fn a_client_that_reads_nothing_is_not_read_and_then_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_ends_only_its_own_side_still_gets_every_reply() {
+    let house = House::new().await;
+    let alice = house.register("alice").await;
+    let room = json!({"kind": "group", "title": "x"});
+    let room = house.post("/api/v1/conversations", &[&alice], room).await;
+    let room = room.json()["data"]["id"].as_str().unwrap().to_owned();
+    let mut socket = Socket::open(&house, &alice).await;
+    let send = |id: u64| {
+        let data = json!({"conversation": &room, "text": "x"});
+        text(&json!({"id": id, "type": "message:send", "data": data}))
+    };
+    // Commands take a commit each before they are answered.
+    let all: Vec<u8> = (1..=20)
+        .flat_map(|id| [send(id), ping(100 + id)].concat())
+        .collect();
+    socket.write(&all).await;
+    socket.stream.shutdown().await.unwrap();
+    let rest = socket.rest().await;
+    assert_eq!(rest.last(), Some(&Received::Close(1000)), "{rest:?}");
+    let mut replies: Vec<u64> = rest
+        .iter()
+        .filter_map(|it| match it {
+            Received::Text(reply) => reply["re"].as_u64(),
+            _ => None,
+        })
+        .collect();
+    replies.sort_unstable();
+    let asked: Vec<u64> = (1..=20).chain(101..=120).collect();
+    assert_eq!(replies, asked);
+    timeout(PATIENCE, house.open.all_closed()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_session_of_a_client_that_vanishes_ends_at_once() {
     let house = House::new().await;
     let alice = house.register("alice").await;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use fanfare_actors::account::Identity;
 use fanfare_actors::fanout::{Format, Wire, close_frame};
 use fanfare_actors::gateway::Gateway;
@@ -70,28 +71,46 @@ pub(crate) fn connect(
 /// Takes the socket from HTTP once the 101 is out and reads it to its end.
 /// `attach` gives its writing side to a shard and says whom its messages are
 /// for; a refusal closes it with 1013.
-pub async fn take_over<I: Inbound>(
+pub fn take_over<I: Inbound>(
     upgrade: OnUpgrade,
     guard: ConnectionGuard,
     limits: Arc<Limits>,
-    attach: impl FnOnce(Wire) -> Result<I, Refusal>,
-) {
+    attach: impl FnOnce(Wire) -> Result<I, Refusal> + Send,
+) -> impl Future<Output = ()> + Send {
+    // Boxed: what the hand-over needs is not kept as long as the connection.
+    let taken = Box::pin(taken(upgrade, attach));
+    async move {
+        if let Some((wire, early, inbound)) = taken.await {
+            read(wire, early, inbound, limits).await;
+        }
+        // The connection counts until its reader is done.
+        drop(guard);
+    }
+}
+
+async fn taken<I: Inbound>(
+    upgrade: OnUpgrade,
+    attach: impl FnOnce(Wire) -> Result<I, Refusal> + Send,
+) -> Option<(Wire, Bytes, I)> {
     let upgraded = match upgrade.await {
         Ok(upgraded) => upgraded,
-        Err(error) => return tracing::debug!(%error, "client left before the upgrade"),
+        Err(error) => {
+            tracing::debug!(%error, "client left before the upgrade");
+            return None;
+        }
     };
     let Ok((wire, early)) = into_wire(upgraded) else {
-        return tracing::error!("an upgraded connection of another accept loop");
+        tracing::error!("an upgraded connection of another accept loop");
+        return None;
     };
     match attach(wire.clone()) {
-        Ok(inbound) => read(wire, early, inbound, limits).await,
+        Ok(inbound) => Some((wire, early, inbound)),
         Err(refusal) => {
             tracing::debug!(%refusal, "socket not taken");
             wire.refuse(&close_frame(1013, "try again later"));
+            None
         }
     }
-    // The connection counts until its reader is done.
-    drop(guard);
 }
 
 /// `Authorization` first, then a one-use ticket; none is fine, hello may
@@ -113,5 +132,25 @@ fn identity(gateway: &Gateway, asked: &Asked) -> Result<Option<Identity>, Refusa
         (Some(token), _) => accounts.authenticate(token).map(Some),
         (None, Some(ticket)) => accounts.redeem_ticket(&ticket).map(Some),
         (None, None) => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fanfare_actors::gateway::Connection;
+
+    use super::*;
+
+    fn bytes_of<A, B, C, F: Future>(_: fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn what_waits_for_a_connection_is_small() {
+        let bytes = bytes_of(|upgrade, guard, limits| {
+            let attach = |_| -> Result<Connection, Refusal> { unreachable!() };
+            take_over(upgrade, guard, limits, attach)
+        });
+        assert!(bytes <= 704, "{bytes} bytes for each connection");
     }
 }

@@ -26,6 +26,11 @@ pub trait Inbound: Send + Sync {
     /// How to close the socket, if the message has no meaning here.
     fn take(&self, payload: Payload) -> impl Future<Output = Result<(), Close>> + Send;
 
+    /// Waits until everything taken in so far is answered.
+    fn answered(&self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
     /// The peer is gone.
     fn closed(&self);
 }
@@ -55,6 +60,10 @@ impl Inbound for Connection {
             (Err(refusal), _) => self.bad_frame(refusal),
         }
         Ok(())
+    }
+
+    async fn answered(&self) {
+        Self::answered(self).await;
     }
 
     fn closed(&self) {

@@ -21,7 +21,15 @@ thread_local! {
 }
 
 /// Reads a connection to its end. `early` is what came with the upgrade.
-pub(super) async fn read(wire: Wire, early: Bytes, inbound: impl Inbound, limits: Arc<Limits>) {
+///
+/// There is one of these futures for each connection, nearly always waiting
+/// for the next byte: what else it may wait for is boxed when it does.
+pub(super) fn read(
+    wire: Wire,
+    early: Bytes,
+    inbound: impl Inbound,
+    limits: Arc<Limits>,
+) -> impl Future<Output = ()> + Send {
     let mut reader = Reader {
         decoder: Decoder::new(DecoderLimits::from(&*limits)),
         wire,
@@ -32,8 +40,10 @@ pub(super) async fn read(wire: Wire, early: Bytes, inbound: impl Inbound, limits
     let messages = reader.decode(&mut early.to_vec());
     // Even an empty one keeps the buffer of the request.
     drop(early);
-    reader.take(messages).await;
-    reader.run().await;
+    async move {
+        Box::pin(reader.take(messages)).await;
+        reader.run().await;
+    }
 }
 
 struct Reader<I: Inbound> {
@@ -78,15 +88,18 @@ enum Read {
     Messages(Vec<Message>),
     Nothing,
     End,
+    Broken,
 }
 
 impl<I: Inbound> Reader<I> {
     async fn run(&mut self) {
         loop {
-            let socket = self.inbound.socket();
-            socket.writable(self.limits.control_queue_bytes_max).await;
+            let (socket, bytes_max) = (self.inbound.socket(), self.limits.control_queue_bytes_max);
+            if !socket.is_writable(bytes_max) {
+                Box::pin(socket.writable(bytes_max)).await;
+            }
             if self.is_over() {
-                return self.discard().await;
+                return Box::pin(self.discard()).await;
             }
             if !self.wait().await {
                 return;
@@ -94,10 +107,11 @@ impl<I: Inbound> Reader<I> {
             match self.fill() {
                 Read::Messages(messages) => {
                     self.inbound.socket().heard();
-                    self.take(messages).await;
+                    Box::pin(self.take(messages)).await;
                 }
                 Read::Nothing => {}
-                Read::End => return,
+                Read::End => return Box::pin(self.answer_out()).await,
+                Read::Broken => return,
             }
         }
     }
@@ -109,7 +123,7 @@ impl<I: Inbound> Reader<I> {
             return ready.await.is_ok();
         };
         let allowed = Duration::from_millis(self.limits.inbound_message_ms_max);
-        match tokio::time::timeout_at((since + allowed).into(), ready).await {
+        match Box::pin(tokio::time::timeout_at((since + allowed).into(), ready)).await {
             Ok(ready) => ready.is_ok(),
             Err(_) => {
                 self.close(Close::new(1008, "message not finished in time"));
@@ -142,15 +156,27 @@ impl<I: Inbound> Reader<I> {
         let _ = tokio::time::timeout(Duration::from_millis(CLOSE_MS_MAX), rest).await;
     }
 
+    /// The peer says no more but may still read: what it asked is answered
+    /// before the connection ends.
+    async fn answer_out(&mut self) {
+        let rest = async {
+            self.inbound.answered().await;
+            self.close(Close::new(1000, ""));
+            self.inbound.socket().finished().await;
+        };
+        // Past the time nobody reads any more.
+        let _ = tokio::time::timeout(Duration::from_millis(CLOSE_MS_MAX), rest).await;
+    }
+
     fn fill(&mut self) -> Read {
         BUFFER.with_borrow_mut(|buffer| match self.wire.try_read(buffer) {
             Ok(0) => Read::End,
             Ok(length) => match buffer.get_mut(..length) {
                 Some(bytes) => Read::Messages(self.decode(bytes)),
-                None => Read::End,
+                None => Read::Broken,
             },
             Err(error) if error.kind() == ErrorKind::WouldBlock => Read::Nothing,
-            Err(_) => Read::End,
+            Err(_) => Read::Broken,
         })
     }
 

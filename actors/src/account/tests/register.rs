@@ -262,15 +262,15 @@ async fn two_who_finish_it_at_once_come_to_one_end() {
 
 #[tokio::test]
 async fn registrations_are_limited_per_address() {
-    let limits = fanfare_protocol::Limits::default();
+    // The next one is allowed after a minute: no machine is as busy as that.
+    let limits = fanfare_protocol::Limits {
+        auth_per_address_per_min: 1,
+        ..fanfare_protocol::Limits::default()
+    };
     let house = House::with(Rates::on(&limits));
-    let mut refused = None;
-    for n in 0..=limits.auth_per_address_per_min {
-        // Taken after the first: no hash is computed.
-        let same = registration("alice", "alice@example.org");
-        let refusal = house.book.register(same, None, HERE).await.err();
-        assert_eq!(refusal.is_none(), n == 0);
-        refused = refusal;
-    }
-    assert_eq!(refused.unwrap().code, Code::RateLimited);
+    let alice = registration("alice", "alice@example.org");
+    house.book.register(alice, None, HERE).await.unwrap();
+    let bob = registration("bob", "bob@example.org");
+    let refusal = house.book.register(bob, None, HERE).await.err();
+    assert_eq!(refusal.unwrap().code, Code::RateLimited);
 }
