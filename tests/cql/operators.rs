@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use serde_json::Value;
 
-use crate::harness::cassandra::Keyspace;
+use crate::harness::keyspace::Keyspace;
 use crate::harness::server::{data_in, run};
 use crate::harness::{Account, Options};
 

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::harness::account::{id_of, seq_of};
-use crate::harness::cassandra::Keyspace;
+use crate::harness::keyspace::Keyspace;
 use crate::harness::{Account, Options, Socket};
 
 #[tokio::test(flavor = "multi_thread")]

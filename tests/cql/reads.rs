@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use crate::harness::account::{PASSWORD, seq_of};
-use crate::harness::cassandra::Keyspace;
+use crate::harness::keyspace::Keyspace;
 use crate::harness::{Account, Options, Server, Socket};
 
 /// Times each act is repeated; what happens beside it weighs little.

@@ -1,13 +1,11 @@
 //! Real CQL servers: Apache Cassandra from `tools/cassandra`, one JVM a node, on free
 //! loopback addresses, stopped by pid when this process or the value ends. Each JVM
-//! takes about a gigabyte. `FANFARE_CASSANDRA=host:port` takes a server that runs
-//! already for what needs only one.
+//! takes about a gigabyte. The storage contract starts its server by this file too.
 
 use std::io::{BufRead, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 const TOOL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tools/cassandra");
@@ -22,70 +20,24 @@ pub struct Cassandra {
     keeper: Child,
 }
 
-/// A keyspace of this run on some nodes.
-#[derive(Debug, Clone)]
-pub struct Keyspace {
-    /// `host:port` of the nodes.
-    pub nodes: Vec<String>,
-    pub name: String,
-    pub replicas: usize,
-}
-
-impl Keyspace {
-    /// A fresh one on the server that all tests of the run share; `None`, said loudly,
-    /// where there can be no server. In CI that is a failure.
-    pub fn shared() -> Option<Self> {
-        static NODE: OnceLock<Option<String>> = OnceLock::new();
-        let node = NODE.get_or_init(|| {
-            if let Ok(node) = std::env::var("FANFARE_CASSANDRA") {
-                return Some(node);
-            }
-            let started = or_skipped(Cassandra::start(1))?;
-            let node = started.nodes().remove(0);
-            // Its end of the pipe stays open as long as this process lives.
-            std::mem::forget(started);
-            Some(node)
-        });
-        Some(Self::fresh(vec![node.clone()?]))
-    }
-
-    fn fresh(nodes: Vec<String>) -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(1);
-        let now = std::time::SystemTime::now();
-        let since = now.duration_since(std::time::UNIX_EPOCH).unwrap();
-        let (pid, next) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        Self {
-            replicas: nodes.len().min(3),
-            name: format!("t{}_{pid}_{next}", since.as_millis()),
-            nodes,
-        }
-    }
-
-    /// The flags that make a server use it.
-    pub fn flags(&self) -> Vec<String> {
-        let pairs = [
-            ("--store", "cql".to_owned()),
-            ("--cql-nodes", self.nodes.join(",")),
-            ("--cql-keyspace", self.name.clone()),
-            ("--cql-replicas", self.replicas.to_string()),
-        ];
-        let words = pairs.into_iter();
-        words
-            .flat_map(|(flag, value)| [flag.to_owned(), value])
-            .collect()
-    }
-}
-
 impl Cassandra {
-    /// A cluster of `count` nodes of its own; gives `None`, said loudly, where there
-    /// can be none.
-    pub fn of(count: usize) -> Option<Self> {
-        or_skipped(Self::start(count))
+    /// A cluster of `count` nodes of its own for `purpose`; gives `None`, said loudly,
+    /// where there can be none. In CI that is a failure.
+    pub fn of(count: usize, purpose: &str) -> Option<Self> {
+        let started = Self::start(count);
+        if let Err(why) = &started {
+            // Not by a macro: those are captured.
+            let line = format!("\nSKIPPED: {purpose}: {why}\n");
+            std::io::stderr().write_all(line.as_bytes()).unwrap();
+            assert!(std::env::var_os("CI").is_none(), "{why}");
+        }
+        started.ok()
     }
 
-    /// A fresh keyspace on all of its nodes, three copies at most.
-    pub fn keyspace(&self) -> Keyspace {
-        Keyspace::fresh(self.nodes())
+    /// Leaves the nodes running until this process ends, however it ends: then its end
+    /// of the keeper's pipe closes.
+    pub fn stay(self) {
+        std::mem::forget(self);
     }
 
     /// `host:port` of each node.
@@ -178,16 +130,6 @@ fn sync_of(addresses: &[String]) -> &'static str {
         1 => "periodic",
         _ => "batch",
     }
-}
-
-fn or_skipped<T>(started: Result<T, String>) -> Option<T> {
-    if let Err(why) = &started {
-        // Not by a macro: those are captured.
-        let line = format!("\nSKIPPED: people over the CQL store: {why}\n");
-        std::io::stderr().write_all(line.as_bytes()).unwrap();
-        assert!(std::env::var_os("CI").is_none(), "{why}");
-    }
-    started.ok()
 }
 
 /// Addresses next to each other whose two ports nobody listens on.

@@ -1,10 +1,10 @@
 //! A client of our own and the server it talks to, as the system tests use them.
 //!
 //! [`server`] starts, kills and restarts the real binary; [`rest`] and [`socket`]
-//! speak to it, over [`dial`]; [`cassandra`] starts what it may remember in, [`proxy`]
-//! stands before that; [`account`] is one person with tokens; [`raw`] writes bytes that
-//! no honest client would; [`process`] looks at the server from outside. All of it knows
-//! PROTOCOL only, none of the server's code.
+//! speak to it, over [`dial`]; [`cassandra`] starts what it may remember in, each test in
+//! a [`keyspace`], and [`proxy`] stands before that; [`account`] is one person with
+//! tokens; [`raw`] writes bytes that no honest client would; [`process`] looks at the
+//! server from outside. All of it knows PROTOCOL only, none of the server's code.
 
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ pub mod certificate;
 pub mod dial;
 pub mod events;
 pub mod inbox;
+pub mod keyspace;
 pub mod listener;
 mod printed;
 pub mod process;

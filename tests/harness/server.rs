@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::cassandra::Keyspace;
+use super::keyspace::Keyspace;
 use super::printed::Printed;
 use super::{Authority, Process, Rest, SOON, dial, eventually};
 

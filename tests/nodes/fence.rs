@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::pair::{AUTHORS, Pair, Side};
 use super::restart;
-use crate::harness::cassandra::Keyspace;
+use crate::harness::keyspace::Keyspace;
 use crate::harness::{Dice, SOON, eventually, heavy};
 use crate::history::{Attempt, History, Outcome};
 use crate::replay::{judge, settled_head};

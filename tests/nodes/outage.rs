@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use super::dark::{self, Dark};
 use super::phases::{self, Phase};
 use crate::harness::cassandra::Cassandra;
+use crate::harness::keyspace::Keyspace;
 use crate::harness::{Dice, Options, SOON, eventually, heavy};
 use crate::history::{History, Reader};
 use crate::irc::plan::Plan;
@@ -36,7 +37,7 @@ const STOPPED: Duration = Duration::from_secs(20);
 #[tokio::test(flavor = "multi_thread")]
 async fn talk_goes_on_while_servers_fail() {
     let _alone = heavy().await;
-    let Some(cluster) = Cassandra::of(3) else {
+    let Some(cluster) = Cassandra::of(3, "CQL servers that fail") else {
         return;
     };
     let form = Form::chosen();
@@ -44,7 +45,7 @@ async fn talk_goes_on_while_servers_fail() {
     let options = Options::new()
         .port_kept()
         .limit("membership_gather_ms", GATHER_MS)
-        .cql(&cluster.keyspace());
+        .cql(&Keyspace::fresh(cluster.nodes()));
     let stage = Stage::set(options, &plan, 4).await;
     let show = Show::begin(stage, Arc::new(cluster), plan, &form).await;
     let mut dice = Dice::new(form.seed);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use crate::harness::cassandra::Keyspace;
+use crate::harness::keyspace::Keyspace;
 use crate::harness::proxy::Proxy;
 use crate::harness::{Account, Dice, Options, Server, new_key};
 use crate::irc::plan::{Act, Plan};

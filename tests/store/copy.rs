@@ -7,7 +7,7 @@ use std::process::Stdio;
 use serde_json::json;
 
 use crate::harness::account::{id_of, seq_of};
-use crate::harness::cassandra::Keyspace;
+use crate::harness::keyspace::Keyspace;
 use crate::harness::server::{binary, run, without_variables};
 use crate::harness::{Account, Options, Socket};
 

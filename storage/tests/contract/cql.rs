@@ -2,9 +2,6 @@
 //! `FANFARE_CASSANDRA=host:port` takes a server that runs already, and
 //! `FANFARE_CASSANDRA_PID` lets a case stop it for a while.
 
-use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{LazyLock, OnceLock};
 
@@ -15,6 +12,14 @@ use rustix::process::Pid;
 use tokio::runtime::Runtime;
 
 use crate::build::{CASE, say};
+use cassandra::Cassandra;
+
+#[path = "../../../tests/harness/cassandra.rs"]
+#[expect(
+    dead_code,
+    reason = "the system tests stop, kill and start theirs again"
+)]
+mod cassandra;
 
 /// The driver's tasks live here: a runtime per test would end them with it.
 pub static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
@@ -97,57 +102,11 @@ fn server() -> Option<Server> {
         let pid = pid.and_then(|pid| Pid::from_raw(pid.parse().unwrap()));
         return Some(Server { node, pid });
     }
-    let started = start();
-    if let Err(why) = &started {
-        say(&format!("SKIPPED: the contract of the CQL store: {why}"));
-        assert!(std::env::var_os("CI").is_none(), "{why}");
-    }
-    started.ok()
-}
-
-/// Starts a server that ends with this process: its keeper reads from a pipe
-/// that only this process holds open.
-fn start() -> Result<Server, String> {
-    let tools = concat!(env!("CARGO_MANIFEST_DIR"), "/../tools/cassandra");
-    let pid = std::process::id();
-    let folder = format!("{}/cassandra-{pid}", env!("CARGO_TARGET_TMPDIR"));
-    let address = free_address(pid).ok_or("no free loopback address")?;
-    let mut keeper = Command::new(tools)
-        .args(["hold", &folder, &address])
-        .env("CASSANDRA_EPHEMERAL", "1")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|error| format!("tools/cassandra: {error}"))?;
-    let said = keeper.stdout.take().ok_or("no output")?;
-    let ready = BufReader::new(said)
-        .lines()
-        .map_while(Result::ok)
-        .any(|line| line == "holding");
-    if !ready {
-        let _ = keeper.wait();
-        return Err("tools/cassandra could not start a server".into());
-    }
-    // Its end of the pipe stays open as long as this process lives.
-    std::mem::forget(keeper);
-    let status = Command::new(tools).args(["status", &folder]).output();
-    let status = status.map_err(|error| format!("tools/cassandra: {error}"))?;
-    let status = String::from_utf8_lossy(&status.stdout).into_owned();
-    // "127.77.0.1 pid 4711 ready"
-    let pid = status.split_whitespace().nth(2);
-    let pid = pid.and_then(|pid| Pid::from_raw(pid.parse().ok()?));
-    Ok(Server {
-        node: format!("{address}:9042"),
-        pid,
-    })
-}
-
-/// An address whose two ports nobody listens on.
-fn free_address(seed: u32) -> Option<String> {
-    (0..200u32).find_map(|n| {
-        let [.., high, low] = seed.wrapping_add(n * 257).to_be_bytes();
-        let address = format!("127.77.{high}.{}", low.max(1));
-        let free = |port: u16| TcpListener::bind((address.as_str(), port)).is_ok();
-        (free(9042) && free(7000)).then_some(address)
-    })
+    let started = Cassandra::of(1, "the contract of the CQL store")?;
+    let server = Server {
+        node: started.nodes().remove(0),
+        pid: Pid::from_raw(started.pid(0).cast_signed()),
+    };
+    started.stay();
+    Some(server)
 }
