@@ -171,9 +171,22 @@ async fn without_syncs_a_power_cut_loses_what_was_acknowledged() {
     let lines = write_until_the_power_fails(&disk, &environment, sync);
     let mut said = Said::default();
     said.hear(&lines);
-    match Embedded::open(&disk.data(), &Limits::default()) {
-        Ok(store) => assert!(said.lost(&store.ports()).await > 0, "nothing was lost"),
-        // What a cut leaves behind need not even open.
-        Err(error) => say(&format!("power cut without syncs: {error}")),
-    }
+    // What a cut leaves behind need not even open. Which of both it was is part of
+    // what a run says.
+    let outcome = match Embedded::open(&disk.data(), &Limits::default()) {
+        Ok(store) => {
+            let lost = said.lost(&store.ports()).await;
+            assert!(lost > 0, "nothing was lost");
+            format!("rows lost: {lost} of {LINES} acknowledged writes are not there")
+        }
+        Err(error) => format!("it does not open: {}", chain(&error)),
+    };
+    say(&format!("power cut without syncs: {outcome}"));
+}
+
+/// An error and what it comes from.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    let causes = causes.map(|cause| format!(": {cause}"));
+    error.to_string() + &causes.collect::<String>()
 }
