@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test soak autobahn bench bench-growth bench-micro check fmt fmt-check clippy deny doc clients bench-peers cassandra cassandra3 clean
+.PHONY: help run test soak autobahn bench bench-growth bench-micro bench-cql check fmt fmt-check clippy deny doc clients bench-peers cassandra cassandra3 clean
 
 # Arguments for the server (make run) or for cargo test (make test).
 ARGS ?=
@@ -32,6 +32,9 @@ bench-growth: ## what a delivery costs as rooms, members and connections grow, ~
 
 bench-micro: ## time codec, room step, journal batch and shard write, each beside something barer
 	cargo bench --workspace --bench codec --bench room_step --bench journal_batch --bench shard_write
+
+bench-cql: ## durable appends to a CQL server of its own, beside single inserts and the embedded store
+	@tools/run-bench-cql
 
 check: fmt-check deny clippy doc ## format, dependencies, lints and docs: what must hold before a commit
 
