@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use fanfare_actors::account::Clock;
-use fanfare_storage::backup::{BackupError, Header, Tee, Totals, verify};
+use fanfare_storage::backup::{BackupError, Header, Passed, Tee, Totals, verify};
 use fanfare_storage::{Embedded, OpenError};
 
 use crate::config::{Config, Store};
 use crate::control::ask_for_backup;
-use crate::progress::{Progress, size};
+use crate::progress::{Progress, percent, size};
 
 /// Writes a backup of the configured data to `to`, a file that does not
 /// exist or a folder, where it is named after the time.
@@ -70,6 +70,16 @@ pub async fn backup(config: &Config, to: &Path) -> anyhow::Result<()> {
     .context("cannot print the outcome")
 }
 
+/// How much of a backup has passed, for people.
+pub fn far(Passed { totals, cells_all }: Passed) -> String {
+    format!(
+        "{} %, {}, {} messages,",
+        percent(totals.cells, cells_all),
+        size(totals.bytes),
+        totals.messages
+    )
+}
+
 /// # Errors
 /// For a store whose servers have their own means.
 pub fn only_embedded(store: Store, command: &str) -> anyhow::Result<()> {
@@ -117,9 +127,8 @@ async fn saved(
             from,
             to: BufWriter::new(&draft.file),
         };
-        let verified = verify(tee, &mut |totals| {
-            let (bytes, messages) = (size(totals.bytes), totals.messages);
-            progress.tell(|| format!("{bytes}, {messages} messages"));
+        let verified = verify(tee, &mut |passed| {
+            progress.tell(|| format!("about {}", far(passed)));
         });
         let (header, totals) = verified.map_err(|error| {
             let cut = matches!(&error, BackupError::Damaged { why, .. } if why.contains("cut"));

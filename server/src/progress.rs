@@ -47,6 +47,14 @@ impl Progress {
     }
 }
 
+/// So much of all, 0 to 100. What there is more of than was counted is all.
+pub fn percent(done: u64, all: u64) -> u64 {
+    done.saturating_mul(100)
+        .checked_div(all)
+        .unwrap_or(0)
+        .min(100)
+}
+
 /// Bytes for people.
 pub fn size(bytes: u64) -> String {
     let units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
@@ -66,7 +74,15 @@ pub fn size(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::size;
+    use super::{percent, size};
+
+    #[test]
+    fn shares_are_whole_and_never_above_all() {
+        assert_eq!(
+            [(0, 0), (5, 0), (1, 3), (3, 3), (4, 3)].map(|(done, all)| percent(done, all)),
+            [0, 0, 33, 100, 100]
+        );
+    }
 
     #[test]
     fn sizes_are_read_at_a_glance() {

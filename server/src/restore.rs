@@ -8,7 +8,7 @@ use fanfare_actors::account::random;
 use fanfare_protocol::limits::{RESTORE_EPOCHS_MIN, RESTORE_EPOCHS_SPREAD};
 use fanfare_storage::backup::{self, BackupError};
 
-use crate::backup::only_embedded;
+use crate::backup::{far, only_embedded};
 use crate::config::Config;
 use crate::progress::{Progress, size};
 
@@ -27,10 +27,9 @@ pub fn restore(config: &Config, from: &Path) -> anyhow::Result<()> {
         data,
         &config.limits,
         epochs,
-        &mut |writing, totals| {
-            let doing = if writing { "written" } else { "checked" };
-            let (bytes, messages) = (size(totals.bytes), totals.messages);
-            progress.tell(|| format!("{doing} {bytes}, {messages} messages"));
+        &mut |writing, passed| {
+            let doing = if writing { "written" } else { "checked about" };
+            progress.tell(|| format!("{doing} {}", far(passed)));
         },
     );
     let restored = restored.map_err(|error| {

@@ -15,6 +15,7 @@ fn checked(server: &Server) -> (bool, Value) {
     let asked = ["store", "check", "--json", "--data", data.to_str().unwrap()];
     let (status, stdout, stderr) = run(&asked, &[]);
     let json = serde_json::from_str(&stdout);
+    assert!(stderr.contains("conversations to check"), "{stderr}");
     (
         status.success(),
         json.unwrap_or_else(|_| panic!("{stderr}")),

@@ -1,18 +1,12 @@
 //! `fanfare store check`: is every log what it should be, and everything
 //! else what its log says? Reads only.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-
 use anyhow::{Context as _, bail};
 use fanfare_engine::audit::{Audit, Finding, Verdict};
 use fanfare_engine::member::{MemberRow, Membership};
 use fanfare_engine::port::StoreError;
 use fanfare_protocol::ConversationId;
-use fanfare_protocol::limits::{
-    COPY_CONVERSATIONS_AT_ONCE, COPY_PART, COPY_READS_AT_ONCE, PROGRESS_MS,
-};
+use fanfare_protocol::limits::{COPY_CONVERSATIONS_AT_ONCE, COPY_PART, COPY_READS_AT_ONCE};
 use fanfare_storage::Ports;
 use fanfare_storage::copy::{Item, Items, Tally, is_unfinished};
 use fanfare_storage::cql::CqlOptions;
@@ -22,6 +16,7 @@ use uuid::Uuid;
 use super::follow::follow;
 use super::place::{Location, Store};
 use super::report::{Counted, print};
+use super::tell::tell;
 use crate::args::Check;
 use crate::progress::Progress;
 
@@ -41,45 +36,30 @@ pub async fn check(location: &Location, options: CqlOptions, wish: &Check) -> an
     let (counted, findings) = if wish.follow {
         follow(&ports, wish.seconds).await?
     } else {
-        let done = Arc::new(AtomicU64::new(0));
+        let (tally, progress) = (Tally::default(), Progress::of("store check"));
         tokio::select! {
-            checked = Box::pin(check_all(&ports, &done)) => checked.context("cannot read the store")?,
-            never = tell(&done) => match never {},
+            checked = Box::pin(check_all(&ports, &tally)) => checked.context("cannot read the store")?,
+            never = tell(&tally, &progress, "check", "checked") => match never {},
         }
     };
     store.close().await?;
     print(&counted, &findings, wish.json)
 }
 
-/// Never ends: how far it is, once a second.
-async fn tell(done: &AtomicU64) -> std::convert::Infallible {
-    let progress = Progress::of("store check");
-    loop {
-        tokio::time::sleep(Duration::from_millis(PROGRESS_MS)).await;
-        let done = done.load(Ordering::Relaxed);
-        progress.say(format_args!(
-            "{done} conversations after {:.0} s",
-            progress.seconds()
-        ));
-    }
-}
-
-async fn check_all(ports: &Ports, done: &AtomicU64) -> Result<(Counted, Vec<Finding>), StoreError> {
+async fn check_all(ports: &Ports, tally: &Tally) -> Result<(Counted, Vec<Finding>), StoreError> {
     let (mut counted, mut findings) = (Counted::default(), Vec::new());
-    let (tally, mut from) = (Tally::default(), None);
+    tally.count(ports).await?;
+    let mut from = None;
     loop {
         let part = tally.again(|| ports.census.all_conversations(from.clone(), COPY_PART));
         let part = part.await?;
-        let checks = part
-            .items
-            .into_iter()
-            .map(|id| check_one(ports, id, &tally));
+        let checks = part.items.into_iter().map(|id| check_one(ports, id, tally));
         let checks = stream::iter(checks.collect::<Vec<_>>());
         let mut checks = checks.buffer_unordered(COPY_CONVERSATIONS_AT_ONCE);
         while let Some((one, found)) = checks.try_next().await? {
             counted.add(&one);
             findings.extend(found);
-            done.fetch_add(1, Ordering::Relaxed);
+            tally.add_conversation();
         }
         from = part.next;
         if from.is_none() {
@@ -125,6 +105,7 @@ async fn audit(
             }
             Item::Rows(rows) => {
                 counted.rows += rows.len() as u64;
+                tally.add_rows(rows.len());
                 counted.messages = rows.last().map_or(counted.messages, |row| row.mno);
                 if !rows.iter().all(|row| audit.row(row)) {
                     items.skip_rows();

@@ -1,16 +1,14 @@
 //! `fanfare store copy`: everything from one store to another.
 
 use std::io::Write as _;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use fanfare_actors::account::Clock;
-use fanfare_protocol::limits::PROGRESS_MS;
 use fanfare_storage::copy::{self, Copied, CopyError, Tally};
 use fanfare_storage::cql::CqlOptions;
 
 use super::place::{Location, Store};
+use super::tell::tell;
 use crate::progress::Progress;
 
 /// Copies everything, goes on where a copy before was stopped, and verifies
@@ -30,7 +28,7 @@ pub async fn copy(from: &Location, to: &Location, options: CqlOptions) -> anyhow
         let copying = copy::copy(&source, &destination, Clock::wall().now(), &tally);
         tokio::select! {
             copied = Box::pin(copying) => copied,
-            never = tell(&tally, &progress) => match never {},
+            never = tell(&tally, &progress, "copy", "copied") => match never {},
         }
     };
     source.close().await?;
@@ -48,34 +46,6 @@ pub async fn copy(from: &Location, to: &Location, options: CqlOptions) -> anyhow
         digest.claims,
     )
     .context("cannot print the outcome")
-}
-
-/// Never ends: how far it is, once a second.
-async fn tell(tally: &Tally, progress: &Progress) -> std::convert::Infallible {
-    let mut rows_before = 0;
-    tally.counted.notified().await;
-    let all = tally.all.load(Ordering::Relaxed);
-    progress.say(format_args!("{all} conversations to copy"));
-    loop {
-        tokio::time::sleep(Duration::from_millis(PROGRESS_MS)).await;
-        let verifying = tally.verifying.load(Ordering::Relaxed);
-        let all = tally.all.load(Ordering::Relaxed);
-        // Both sides are read again.
-        let (doing, all) = if verifying {
-            ("verified", 2 * all)
-        } else {
-            ("copied", all)
-        };
-        let done = tally.conversations.load(Ordering::Relaxed);
-        let rows = tally.rows.load(Ordering::Relaxed);
-        let percent = (done * 100).checked_div(all).unwrap_or(0).min(100);
-        let rate = rows.saturating_sub(rows_before) * 1000 / PROGRESS_MS;
-        progress.say(format_args!(
-            "{doing} {percent} % of {all} conversations, {rows} rows, {rate} rows/s, after {:.0} s",
-            progress.seconds()
-        ));
-        rows_before = rows;
-    }
 }
 
 fn explained(error: CopyError, from: &Location, to: &Location) -> anyhow::Error {

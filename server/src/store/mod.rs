@@ -6,6 +6,7 @@ mod copy;
 mod follow;
 mod place;
 mod report;
+mod tell;
 
 pub use check::check;
 pub use copy::copy;

@@ -51,6 +51,18 @@ pub struct Header {
     pub created_at: Timestamp,
     /// Version of the program that made it.
     pub version: String,
+    /// How many cells follow, about, to tell how far somebody is; 0 in old ones.
+    #[serde(default)]
+    pub cells_about: u64,
+}
+
+/// How much of a backup has passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Passed {
+    /// So far.
+    pub totals: Totals,
+    /// Cells of all of it: about, while it is read for the first time.
+    pub cells_all: u64,
 }
 
 /// What a backup holds.

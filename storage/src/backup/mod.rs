@@ -13,7 +13,7 @@ mod read;
 mod restore;
 mod take;
 
-pub use format::{BACKUP_FORMAT, BackupError, Header, Totals};
+pub use format::{BACKUP_FORMAT, BackupError, Header, Passed, Totals};
 pub use read::{Tee, verify};
 pub use restore::{Restored, restore};
 pub use take::Backups;

@@ -6,7 +6,7 @@ use fanfare_engine::codec::decode;
 use fanfare_protocol::limits::BACKUP_BLOCK_BYTES_MAX;
 
 use super::format::{
-    BACKUP_FORMAT, BackupError, Chain, Counter, FORMAT_LINE, Header, Kind, Totals,
+    BACKUP_FORMAT, BackupError, Chain, Counter, FORMAT_LINE, Header, Kind, Passed, Totals,
 };
 
 /// Reads a backup to its end and checks all of it. `progress` sees what has
@@ -17,11 +17,11 @@ use super::format::{
 /// (also for one that was cut short), or what `input` said.
 pub fn verify(
     input: impl Read,
-    progress: &mut dyn FnMut(&Totals),
+    progress: &mut dyn FnMut(Passed),
 ) -> Result<(Header, Totals), BackupError> {
     let mut reader = Reader::open(input)?;
     while reader.next_cells()?.is_some() {
-        progress(&reader.counter.totals());
+        progress(reader.passed());
     }
     Ok((reader.header, reader.counter.totals()))
 }
@@ -74,6 +74,7 @@ impl<R: Read> Reader<R> {
                 epoch: 0,
                 created_at: fanfare_protocol::Timestamp(0),
                 version: String::new(),
+                cells_about: 0,
             },
         };
         let (Kind::Header, payload) = reader.next_block()? else {
@@ -85,8 +86,11 @@ impl<R: Read> Reader<R> {
     }
 
     /// What has passed so far.
-    pub(super) fn totals(&self) -> Totals {
-        self.counter.totals()
+    pub(super) fn passed(&self) -> Passed {
+        Passed {
+            totals: self.counter.totals(),
+            cells_all: self.header.cells_about,
+        }
     }
 
     /// The cells of the next block; none once the end was checked.

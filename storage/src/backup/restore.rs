@@ -7,7 +7,7 @@ use std::path::Path;
 
 use fanfare_protocol::Limits;
 
-use super::format::{BackupError, Header, Totals};
+use super::format::{BackupError, Header, Passed, Totals};
 use super::read::{Reader, reading, verify};
 use crate::cells::key::{Table, key};
 use crate::cells::load::load;
@@ -38,16 +38,23 @@ pub fn restore(
     folder: &Path,
     limits: &Limits,
     epochs: u64,
-    progress: &mut dyn FnMut(bool, &Totals),
+    progress: &mut dyn FnMut(bool, Passed),
 ) -> Result<Restored, BackupError> {
     let open = || File::open(file).map(BufReader::new).map_err(reading);
-    let (header, totals) = verify(open()?, &mut |totals| progress(false, totals))?;
+    let (header, totals) = verify(open()?, &mut |passed| progress(false, passed))?;
     let epoch = header.epoch.saturating_add(epochs);
     let lock = folder::take_empty(folder)?.ok_or_else(|| BackupError::NotEmpty(folder.into()))?;
     let mut reader = Reader::open(open()?)?;
     let mut next = || {
         let cells = reader.next_cells()?;
-        progress(true, &reader.totals());
+        let cells_all = totals.cells;
+        progress(
+            true,
+            Passed {
+                cells_all,
+                ..reader.passed()
+            },
+        );
         Ok::<_, BackupError>(cells)
     };
     let last = (key(Table::Values, &[b"epoch"]), epoch.to_be_bytes());

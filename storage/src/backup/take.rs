@@ -109,6 +109,7 @@ fn write(
         epoch: epoch_of(view.get(&key(Table::Values, &[b"epoch"]))?)?,
         created_at,
         version,
+        cells_about: view.cells_about(),
     };
     blocks.put(Kind::Header, &encode(&header)?)?;
     let all = Range {

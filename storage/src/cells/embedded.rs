@@ -198,6 +198,10 @@ impl View for FjallView {
         Ok(value.map(|value| Bytes::copy_from_slice(&value)))
     }
 
+    fn cells_about(&self) -> u64 {
+        self.keyspace.approximate_len() as u64
+    }
+
     fn scan(&self, range: Range, visit: Visit<'_>) -> Result<(), StoreError> {
         if range.is_empty() {
             return Ok(());

@@ -49,6 +49,10 @@ impl View for BTreeMap<Key, Bytes> {
         Ok(self.get(key).cloned())
     }
 
+    fn cells_about(&self) -> u64 {
+        self.len() as u64
+    }
+
     fn scan(&self, range: Range, visit: Visit<'_>) -> Result<(), StoreError> {
         if range.is_empty() {
             return Ok(());

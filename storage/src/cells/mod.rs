@@ -92,6 +92,9 @@ pub(crate) trait View {
     /// One cell.
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
 
+    /// How many cells there are, about: overwritten and removed ones may count.
+    fn cells_about(&self) -> u64;
+
     /// Visits the cells of a range in order until `visit` breaks.
     fn scan(&self, range: Range, visit: Visit<'_>) -> Result<(), StoreError>;
 }

@@ -16,7 +16,7 @@ use super::record::{CopyError, Phase, Record};
 use super::write::conversation;
 use crate::Ports;
 
-/// How far it is, to be looked at from outside.
+/// How far a copy or a check is, to be looked at from outside.
 #[derive(Debug, Default)]
 pub struct Tally {
     /// Conversations to go through, counted at the beginning.
@@ -34,12 +34,34 @@ pub struct Tally {
 }
 
 impl Tally {
-    pub(super) fn add_rows(&self, rows: usize) {
+    /// One more conversation is done.
+    pub fn add_conversation(&self) {
+        self.conversations.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Rows that were written or read.
+    pub fn add_rows(&self, rows: usize) {
         self.rows.fetch_add(rows as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn add_conversation(&self) {
-        self.conversations.fetch_add(1, Ordering::Relaxed);
+    /// Counts the conversations of a store, which are all that is to be done.
+    ///
+    /// # Errors
+    /// As every read, after it was tried for a while.
+    pub async fn count(&self, ports: &Ports) -> Result<(), StoreError> {
+        let (mut from, mut all) = (None, 0);
+        loop {
+            let census = &ports.census;
+            let part = self.again(|| census.all_conversations(from.clone(), SCAN_ROWS));
+            let part = part.await?;
+            all += part.items.len() as u64;
+            from = part.next;
+            if from.is_none() {
+                self.all.store(all, Ordering::Relaxed);
+                self.counted.notify_one();
+                return Ok(());
+            }
+        }
     }
 
     /// Does something that may be repeated until it succeeds, for a while.
@@ -94,7 +116,7 @@ pub async fn copy(
         now,
         tally,
     };
-    copying.count().await?;
+    tally.count(from).await.map_err(CopyError::from)?;
     let record = &copying.record;
     tally
         .conversations
@@ -121,24 +143,6 @@ struct Copying<'a> {
 }
 
 impl Copying<'_> {
-    async fn count(&self) -> Result<(), CopyError> {
-        let (mut from, mut all) = (None, 0);
-        loop {
-            let census = &self.from.census;
-            let part = self
-                .tally
-                .again(|| census.all_conversations(from.clone(), SCAN_ROWS));
-            let part = part.await.map_err(CopyError::from)?;
-            all += part.items.len() as u64;
-            from = part.next;
-            if from.is_none() {
-                self.tally.all.store(all, Ordering::Relaxed);
-                self.tally.counted.notify_one();
-                return Ok(());
-            }
-        }
-    }
-
     /// Secrets first: whoever opens the destination would make its own.
     async fn values(&mut self) -> Result<(), CopyError> {
         let values = self.tally.again(|| self.from.census.all_values());

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use fanfare_engine::row::LogRow;
 use fanfare_protocol::{Limits, Timestamp};
-use fanfare_storage::backup::{BackupError, Totals, restore, verify};
+use fanfare_storage::backup::{BackupError, Passed, Totals, restore, verify};
 use fanfare_storage::{Embedded, OpenError};
 
 use crate::build::{all_rows, conversation, row};
@@ -56,7 +56,7 @@ async fn rows_of(store: &Embedded) -> Vec<LogRow> {
     all_rows(store.ports().log.as_ref(), conversation(1)).await
 }
 
-fn quiet(_: bool, _: &Totals) {}
+fn quiet(_: bool, _: Passed) {}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restored_folder_holds_what_was_there() {
@@ -74,8 +74,22 @@ async fn a_restored_folder_holds_what_was_there() {
     let file = here.path().join("file");
     std::fs::write(&file, &bytes).unwrap();
     let folder = here.path().join("b");
-    let restored = restore(&file, &folder, &Limits::default(), 1000, &mut quiet).unwrap();
+    let mut far = Vec::new();
+    let mut watched = |writing, passed: Passed| far.push((writing, passed));
+    let restored = restore(&file, &folder, &Limits::default(), 1000, &mut watched).unwrap();
     assert_eq!((restored.totals, restored.epoch), (totals, 1001));
+    // How far it is: about, while it is checked, and not by too much; then exactly.
+    let cells = totals.cells;
+    let checked = far.iter().filter(|(writing, _)| !writing);
+    assert!(
+        checked.clone().count() > 1
+            && checked
+                .clone()
+                .all(|(_, it)| (cells..2 * cells).contains(&it.cells_all)),
+        "{far:?} of {cells}"
+    );
+    let (writing, passed) = *far.last().unwrap();
+    assert!(writing && passed.totals == totals && passed.cells_all == cells);
     assert_eq!(restored.header.created_at, Timestamp(7));
     let again = open(&folder);
     let after = rows_of(&again).await;
