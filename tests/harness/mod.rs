@@ -4,7 +4,8 @@
 //! speak to it, over [`dial`]; [`cassandra`] starts what it may remember in, each test in
 //! a [`keyspace`], and [`proxy`] stands before that; [`account`] is one person with
 //! tokens; [`raw`] writes bytes that no honest client would; [`process`] looks at the
-//! server from outside. All of it knows PROTOCOL only, none of the server's code.
+//! server from outside, [`follower`] at its store. All of it knows PROTOCOL only, none
+//! of the server's code.
 
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ pub mod cassandra;
 pub mod certificate;
 pub mod dial;
 pub mod events;
+pub mod follower;
 pub mod inbox;
 pub mod keyspace;
 pub mod listener;

@@ -1,7 +1,8 @@
 //! Two engines on one keyspace: the owner is stopped, or cut off, in the middle of what
 //! it does; the other takes over and takes writes; then the first goes on, and what it
 //! had under way reaches the store. It must acknowledge nothing, and no reader may see
-//! anything of it that the new owner did not adopt.
+//! anything of it that the new owner did not adopt, neither those who listen at an
+//! engine nor one that follows the store itself ([`super::ghost`]).
 //!
 //! Short form: each fault once. `FANFARE_SOAK=1`: five times. `FANFARE_SEED` repeats a
 //! run's choices.
@@ -9,6 +10,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::ghost::Ghost;
 use super::pair::{AUTHORS, Pair, Side};
 use super::restart;
 use crate::harness::keyspace::Keyspace;
@@ -47,6 +49,7 @@ async fn an_owner_that_was_stopped_never_acknowledges_again() {
     pair.ends(owner).await;
     pair.judged(owner, &rounds).await;
     restart::waits_after_a_reboot(&pair, owner).await;
+    pair.ghosts.judged(&pair.sides[owner]).await;
 }
 
 /// What befalls an owner.
@@ -82,6 +85,7 @@ impl Pair {
         let old = number % 2;
         let [owner, heir] = [&self.sides[old], &self.sides[1 - old]];
         let recorder = &self.stage.recorder;
+        self.ghosts.says(owner).await;
         self.talk.rush.store(true, Ordering::Relaxed);
         let unanswered = eventually("commands in flight", SOON, async || {
             let unanswered = self.talk.unanswered.load(Ordering::Relaxed);
@@ -90,7 +94,7 @@ impl Pair {
         .await;
         tokio::time::sleep(Duration::from_millis(200 + dice.roll(100))).await;
         let fenced = owner.fenced().await;
-        self.strikes(owner, fault).await;
+        let ghost = self.strikes(owner, fault).await;
         self.talk.rush.store(false, Ordering::Relaxed);
         let (struck, struck_us) = (Instant::now(), recorder.now_us());
         self.door.turn(heir.server.address());
@@ -121,6 +125,9 @@ impl Pair {
         })
         .await;
         self.asked_in_vain(old, from_us).await;
+        if let Some(ghost) = ghost {
+            self.ghosts.laid(ghost, heir).await;
+        }
         Round {
             fault,
             old,
@@ -134,17 +141,17 @@ impl Pair {
         }
     }
 
-    async fn strikes(&self, owner: &Side, fault: Fault) {
+    /// Gives the write in the quiet room that is held.
+    async fn strikes(&self, owner: &Side, fault: Fault) -> Option<Ghost> {
+        let mut ghost = None;
         if fault != Fault::Stopped {
             owner.proxy.hold();
-            eventually("a write that is held", SOON, async || {
-                (owner.proxy.waiting_bytes() > 0).then_some(())
-            })
-            .await;
+            ghost = Some(self.ghosts.raised(owner).await);
         }
         if fault != Fault::CutOff {
             owner.server.signal("-STOP");
         }
+        ghost
     }
 
     /// Lets the old owner's writes reach the store, and itself go on.

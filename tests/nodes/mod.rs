@@ -3,6 +3,7 @@
 
 mod dark;
 mod fence;
+mod ghost;
 mod outage;
 mod pair;
 mod phases;

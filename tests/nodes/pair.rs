@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
+use super::ghost::Ghosts;
 use crate::harness::keyspace::Keyspace;
 use crate::harness::proxy::Proxy;
 use crate::harness::{Account, Dice, Options, Server, new_key};
@@ -77,6 +78,7 @@ pub struct Pair {
     pub stage: Stage,
     pub sides: [Side; 2],
     pub rooms: Vec<Room>,
+    pub ghosts: Ghosts,
     /// For those who follow.
     pub door: Door,
     pub talk: Arc<Talk>,
@@ -138,6 +140,7 @@ impl Pair {
             listened.push(Room::listened(id, &stage, &doors[..3]).await);
         }
         second.door.turn(address);
+        let ghosts = Ghosts::gather(keyspace, &stage).await;
         let talk = Arc::new(Talk::default());
         let mut talking = JoinSet::new();
         for (room, people) in listened.iter().zip(stage.people.chunks(AUTHORS)) {
@@ -151,6 +154,7 @@ impl Pair {
             stage,
             sides: [first, second],
             rooms: listened,
+            ghosts,
             door,
             talk,
             talking,

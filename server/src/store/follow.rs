@@ -37,6 +37,7 @@ pub async fn follow(
         progress: Progress::of("store check"),
         passes: 0,
         failures: 0,
+        held_back: 0,
         unsettled: 0,
     };
     let until = async {
@@ -67,6 +68,9 @@ struct Follower<'a> {
     passes: u64,
     /// Reads that failed.
     failures: u64,
+    /// Rows that may still be replaced and were not shown, each as often as it was
+    /// read.
+    held_back: u64,
     /// Logs that could not be judged because an activation was under way.
     unsettled: u64,
 }
@@ -127,10 +131,17 @@ impl Follower<'_> {
         let rows = log.rows(range).await?;
         let epochs = log.epochs(conversation).await?;
         let old: Vec<_> = rows.iter().filter(|row| row.seq <= last).cloned().collect();
-        let rows = settled(last, rows, &epochs).unwrap_or_else(|_| {
-            self.unsettled += 1;
-            old
-        });
+        let read = rows.len();
+        let rows = match settled(last, rows, &epochs) {
+            Ok(rows) => {
+                self.held_back += (read - rows.len()) as u64;
+                rows
+            }
+            Err(_) => {
+                self.unsettled += 1;
+                old
+            }
+        };
         let new = rows.iter().filter(|row| row.seq > last).count();
         self.counted.rows += new as u64;
         for finding in self.shown.show(conversation, from, &rows) {
@@ -144,9 +155,11 @@ impl Follower<'_> {
 
     fn line(&self) -> String {
         format!(
-            "{} rows shown, {} remembered, {} passes, {} unsettled, {} reads failed, {} findings",
+            "{} rows shown, {} remembered, {} held back, {} passes, {} unsettled, {} reads failed, \
+             {} findings",
             self.counted.rows,
             self.shown.count(),
+            self.held_back,
             self.passes,
             self.unsettled,
             self.failures,
