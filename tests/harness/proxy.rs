@@ -1,9 +1,10 @@
-//! A TCP proxy in front of a server, which can hold what is sent to it: a network that
-//! is cut in one direction, or bytes that arrive much later.
+//! A TCP proxy in front of a server, which can hold what is sent to it, from now on or
+//! once so much has passed: a network that is cut in one direction, or bytes that arrive
+//! much later.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,8 +16,10 @@ use tokio::task::JoinHandle;
 /// Listens as long as this value lives; connections last as long as their ends do.
 pub struct Proxy {
     address: SocketAddr,
-    held: watch::Sender<bool>,
+    held: Arc<watch::Sender<bool>>,
     waiting_bytes: Arc<AtomicUsize>,
+    /// Bytes that may still pass.
+    left_bytes: Arc<AtomicU64>,
     accepting: JoinHandle<()>,
 }
 
@@ -25,12 +28,14 @@ impl Proxy {
         // A CQL driver takes the server's own address and the port that it was told.
         let listener = TcpListener::bind((server.ip(), 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (held, holding) = watch::channel(false);
+        let held = Arc::new(watch::Sender::new(false));
         let waiting_bytes = Arc::new(AtomicUsize::new(0));
+        let left_bytes = Arc::new(AtomicU64::new(u64::MAX));
         let way = Way {
             server,
-            holding,
+            held: Arc::clone(&held),
             waiting_bytes: Arc::clone(&waiting_bytes),
+            left_bytes: Arc::clone(&left_bytes),
         };
         let accepting = tokio::spawn(async move {
             loop {
@@ -42,6 +47,7 @@ impl Proxy {
             address,
             held,
             waiting_bytes,
+            left_bytes,
             accepting,
         }
     }
@@ -61,8 +67,14 @@ impl Proxy {
         self.held.send_replace(true);
     }
 
+    /// From when so many more bytes have passed nothing reaches the server.
+    pub fn hold_after(&self, bytes: u64) {
+        self.left_bytes.store(bytes, Ordering::Relaxed);
+    }
+
     /// Everything held goes on, in its order, also of clients that gave up meanwhile.
     pub fn release(&self) {
+        self.left_bytes.store(u64::MAX, Ordering::Relaxed);
         self.held.send_replace(false);
     }
 }
@@ -70,14 +82,31 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.accepting.abort();
+        self.release();
     }
 }
 
 #[derive(Clone)]
 struct Way {
     server: SocketAddr,
-    holding: watch::Receiver<bool>,
+    held: Arc<watch::Sender<bool>>,
     waiting_bytes: Arc<AtomicUsize>,
+    left_bytes: Arc<AtomicU64>,
+}
+
+impl Way {
+    /// Waits until these may go on.
+    async fn lets_pass(&self, bytes: usize) {
+        let spend = |left: u64| (left < u64::MAX).then(|| left.saturating_sub(bytes as u64));
+        let left = self
+            .left_bytes
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend);
+        if left.is_ok_and(|left| left < bytes as u64) {
+            self.held.send_replace(true);
+        }
+        // Err: impossible, the sender is `self`.
+        self.held.subscribe().wait_for(|held| !held).await.ok();
+    }
 }
 
 async fn join(client: TcpStream, way: Way) {
@@ -114,15 +143,10 @@ async fn take(
     }
 }
 
-async fn deliver(
-    mut waiting: mpsc::UnboundedReceiver<Bytes>,
-    mut to: OwnedWriteHalf,
-    mut way: Way,
-) {
+async fn deliver(mut waiting: mpsc::UnboundedReceiver<Bytes>, mut to: OwnedWriteHalf, way: Way) {
     let mut broken = false;
     while let Some(bytes) = waiting.recv().await {
-        // Err: the proxy is gone, and nothing is held any more.
-        way.holding.wait_for(|held| !held).await.ok();
+        way.lets_pass(bytes.len()).await;
         broken = broken || to.write_all(&bytes).await.is_err();
         way.waiting_bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
     }

@@ -329,6 +329,15 @@ impl Drop for Server {
 /// Runs the binary to its end with other arguments (`config`, `seed` …), killed when
 /// it takes longer than a minute. Gives status, stdout and stderr.
 pub fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (ExitStatus, String, String) {
+    run_within(START_WITHIN, arguments, variables)
+}
+
+/// The same with more patience, or less.
+pub fn run_within(
+    patience: Duration,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> (ExitStatus, String, String) {
     let folder = tempfile::tempdir().unwrap();
     let (out, err) = (folder.path().join("out"), folder.path().join("err"));
     let mut child = without_variables(&binary())
@@ -340,7 +349,7 @@ pub fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (ExitStatus, Strin
         .stderr(File::create(&err).unwrap())
         .spawn()
         .unwrap();
-    let deadline = Instant::now() + START_WITHIN;
+    let deadline = Instant::now() + patience;
     let status = loop {
         if let Some(status) = child.try_wait().unwrap() {
             break status;

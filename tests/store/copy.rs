@@ -1,60 +1,17 @@
 //! `fanfare store copy`, both ways between a folder and CQL servers, killed in the
 //! middle; and a server on what it made.
 
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
-
 use serde_json::json;
+
+use super::command::{Copy, checked};
 
 use crate::harness::account::{id_of, seq_of};
 use crate::harness::keyspace::Keyspace;
-use crate::harness::server::{binary, run, without_variables};
+use crate::harness::server::run;
 use crate::harness::{Account, Options, Socket};
 
 /// So many that a copy takes a while.
 const CONVERSATIONS: &str = "300";
-
-/// Runs a copy to its end; gives the checksum that it says of both sides.
-fn copied(from: &str, to: &str, settings: &[String]) -> String {
-    let words = arguments(from, to, settings);
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let (status, stdout, stderr) = run(&words, &[]);
-    assert!(status.success(), "{stderr}");
-    let (_, checksum) = stdout.trim_end().rsplit_once(' ').unwrap();
-    assert_eq!(checksum.len(), 64, "{stdout}");
-    checksum.to_owned()
-}
-
-/// Begins a copy and kills it as soon as it says that it copies.
-fn killed(from: &str, to: &str, settings: &[String]) {
-    let mut child = without_variables(&binary())
-        .args(arguments(from, to, settings))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let said = BufReader::new(child.stderr.take().unwrap()).lines();
-    let mut said = said.map_while(Result::ok);
-    assert!(said.any(|line| line.contains("conversations to copy")));
-    child.kill().unwrap();
-    child.wait().unwrap();
-}
-
-fn arguments(from: &str, to: &str, settings: &[String]) -> Vec<String> {
-    let words = ["store", "copy", "--from", from, "--to", to];
-    let words = words.into_iter().map(str::to_owned);
-    words.chain(settings.iter().cloned()).collect()
-}
-
-/// Checks a store; gives the JSON.
-fn checked(at: &str, settings: &[String]) -> serde_json::Value {
-    let mut words = vec!["store", "check", "--json", "--at", at];
-    words.extend(settings.iter().map(String::as_str));
-    let (status, stdout, stderr) = run(&words, &[]);
-    assert!(status.success(), "{stdout}{stderr}");
-    serde_json::from_str(&stdout).unwrap()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_moves_to_cql_and_back_and_edits_after_it_win() {
@@ -92,20 +49,25 @@ async fn everything_moves_to_cql_and_back_and_edits_after_it_win() {
     let settings = keyspace.flags();
     let here = format!("embedded:{data}");
     let there = format!("cql:{}/{}", keyspace.nodes.join(","), keyspace.name);
+    let out = Copy {
+        from: &here,
+        to: &there,
+        settings: &settings,
+    };
     for _ in 0..2 {
-        killed(&here, &there, &settings);
+        out.is_killed();
     }
-    let refused = ["store", "check", "--at", &there];
-    let (status, _, stderr) = run(&refused, &[]);
-    assert!(
-        !status.success() && stderr.contains("did not end"),
-        "{stderr}"
-    );
-    let checksum = copied(&here, &there, &settings);
+    out.is_unfinished();
+    let checksum = out.ends();
     let found = checked(&there, &settings);
     assert_eq!(found["conversations"], 301);
     let home = format!("embedded:{data}/../home");
-    assert_eq!(copied(&there, &home, &settings), checksum);
+    let back = Copy {
+        from: &there,
+        to: &home,
+        settings: &settings,
+    };
+    assert_eq!(back.ends(), checksum);
     assert_eq!(checked(&home, &[]), checked(&here, &[]));
 
     let server = Options::new().cql(&keyspace).start().await;

@@ -3,4 +3,6 @@
 
 mod backup;
 mod check;
+mod command;
 mod copy;
+mod moving;
