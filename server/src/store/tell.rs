@@ -12,8 +12,9 @@ use crate::progress::{Progress, percent};
 
 /// Never ends. `todo` is what is going to be done, `doing` what is done.
 pub async fn tell(tally: &Tally, progress: &Progress, todo: &str, doing: &str) -> Infallible {
-    let mut rows_before = 0;
     tally.counted.notified().await;
+    // A copy that goes on has some already.
+    let mut rows_before = tally.rows.load(Ordering::Relaxed);
     let all = tally.all.load(Ordering::Relaxed);
     progress.say(format_args!("{all} conversations to {todo}"));
     loop {

@@ -116,12 +116,12 @@ pub async fn copy(
         now,
         tally,
     };
-    tally.count(from).await.map_err(CopyError::from)?;
     let record = &copying.record;
     tally
         .conversations
         .store(record.conversations, Ordering::Relaxed);
     tally.rows.store(record.rows, Ordering::Relaxed);
+    tally.count(from).await.map_err(CopyError::from)?;
     loop {
         match copying.record.phase {
             Phase::Values => copying.values().await?,
