@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use fanfare_actors::account::{TokenKey, random};
 use fanfare_engine::port::StoreError;
+use fanfare_storage::copy::Tally;
 use fanfare_storage::cql::Cql;
 
 const FOLDER: &str = "keys";
@@ -68,7 +69,9 @@ pub enum KeyError {
 pub async fn shared_token_key(store: &Cql) -> Result<TokenKey, KeyError> {
     let fresh: [u8; 32] = random().map_err(|_| KeyError::NoRandomness)?;
     let fresh = Bytes::copy_from_slice(&fresh);
-    let stored = store.value_or_put(SHARED, fresh).await?;
+    let stored = Tally::default()
+        .again(|| store.value_or_put(SHARED, fresh.clone()))
+        .await?;
     let damaged = |_| StoreError::Damaged("the key of access tokens has not 32 bytes".into());
     let key = <[u8; 32]>::try_from(&stored[..]).map_err(damaged)?;
     Ok(TokenKey::new(key))

@@ -7,6 +7,7 @@ use fanfare_actors::account::{TokenKey, random};
 use fanfare_engine::port::StoreError;
 use fanfare_engine::secret::DataSecret;
 use fanfare_storage::backup::Backups;
+use fanfare_storage::copy::Tally;
 use fanfare_storage::cql::Cql;
 use fanfare_storage::{Embedded, NodeFolder, OpenError, Ports};
 
@@ -87,7 +88,8 @@ pub async fn open(config: &Config) -> anyhow::Result<Opened> {
         }
     };
     let fresh = random().map_err(|_| anyhow!("the operating system gives no random bytes"))?;
-    let secret = kept.data_secret(fresh).await;
+    // One of several servers may hang: what is asked of it is asked again.
+    let secret = Tally::default().again(|| kept.data_secret(fresh)).await;
     let secret = secret.context("cannot read the data's secret")?;
     Ok(Opened {
         ports: kept.ports(),

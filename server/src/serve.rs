@@ -15,7 +15,7 @@ use fanfare_engine::lease::Terms;
 use fanfare_engine::port::Ownership;
 use fanfare_protocol::Limits;
 use fanfare_protocol::limits::STORE_CLOSE_MS_MIN;
-use fanfare_storage::copy::is_unfinished;
+use fanfare_storage::copy::{Tally, is_unfinished};
 use fanfare_transport::accept::{AcceptLimits, Listener, Tls, TrustedProxies};
 use fanfare_transport::ws::handshake::AllowedOrigins;
 use fanfare_transport::{Health, TransportParts};
@@ -82,7 +82,8 @@ pub async fn serve(mut config: Config) -> anyhow::Result<()> {
 /// in the middle.
 async fn start(config: &Config, opened: &Opened, limits: &Arc<Limits>) -> anyhow::Result<Node> {
     let ports = &opened.ports;
-    if is_unfinished(ports).await.context("cannot read the data")? {
+    let unfinished = Tally::default().again(|| is_unfinished(ports)).await;
+    if unfinished.context("cannot read the data")? {
         bail!("cannot serve a store into which a copy did not end; run `fanfare store copy` again");
     }
     let rates = Arc::new(match config.rates {

@@ -35,7 +35,7 @@ pub const COPY_ROWS: usize = 512;
 pub const COPY_READS_AT_ONCE: usize = 16;
 /// Slots whose epochs a copy raises at once.
 pub const COPY_SLOTS_AT_ONCE: usize = 8;
-/// Tries of one read or write of a copy, or of a check.
+/// Tries of one read or write of a copy, of a check, or of a start on a CQL store.
 pub const COPY_ATTEMPTS: usize = 20;
 /// Pause between them.
 pub const COPY_RETRY_MS: u64 = 500;

@@ -2,7 +2,8 @@
 
 use anyhow::{Context as _, anyhow};
 use fanfare_storage::NodeFolder;
-use fanfare_storage::cql::{Cql, MigrationError, OpenError};
+use fanfare_storage::copy::Tally;
+use fanfare_storage::cql::{Cql, CqlOptions, MigrationError, OpenError};
 
 use super::folder_refused;
 use crate::config::Config;
@@ -21,9 +22,25 @@ pub(super) async fn open(config: &Config) -> anyhow::Result<(Cql, NodeFolder)> {
         let data = config.data.display();
         tracing::warn!(%data, "the embedded store in this folder is not used: store = \"cql\"");
     }
-    let store = Cql::open(&options).await;
+    let store = patiently(&options).await;
     let store = store.map_err(|error| refused(config, error))?;
     Ok((store, node))
+}
+
+/// Opens the store, again and again for a while where servers are there and one
+/// of them hangs.
+async fn patiently(options: &CqlOptions) -> Result<Cql, OpenError> {
+    let (tally, mut refusal) = (Tally::default(), None);
+    let opened = tally.again(async || match Cql::open(options).await {
+        Ok(store) => Ok(Some(store)),
+        Err(OpenError::Store(error)) => Err(error),
+        Err(error) => {
+            refusal = Some(error);
+            Ok(None)
+        }
+    });
+    let opened = opened.await?;
+    opened.ok_or_else(|| refusal.unwrap_or_else(|| OpenError::Connect("no answer".into())))
 }
 
 /// The sentence for an error of the CQL store.
