@@ -6,7 +6,10 @@
 //! is neither activated nor clean none is given out, nor of one in a slot
 //! that this node does not serve (`slots.rs`).
 
+mod follow;
 mod heads;
+mod known;
+mod recent;
 mod slots;
 
 use std::collections::{HashMap, HashSet};
@@ -24,8 +27,11 @@ use parking_lot::Mutex;
 use ractor::{ActorCell, ActorId, ActorRef};
 use tokio::sync::{Notify, Semaphore};
 
+use self::known::Departures;
+pub(crate) use self::known::Known;
+pub use self::known::Moment;
 use self::slots::Unsettled;
-use crate::owner::{Follower, Head, Owner};
+use crate::owner::{Follower, Head};
 use crate::reply::Reply;
 use crate::room::{Room, RoomArguments, RoomMessage, RoomPorts};
 
@@ -48,6 +54,7 @@ struct Shared {
     /// something is activated; zero before.
     recovered: Vec<AtomicU64>,
     recoveries: Semaphore,
+    departures: Departures,
     raise: OnceLock<Raise>,
     /// Followers of these still have to be told a head.
     owed: Mutex<HashSet<ConversationId>>,
@@ -75,10 +82,10 @@ struct Part {
 /// its head row.
 #[derive(Default)]
 struct Owned {
-    /// Of the slot when room and head were of use; see [`Owned::under`].
+    /// Of the slot when room and what is known were of use; see [`Owned::under`].
     epoch: u64,
     room: Option<ActorRef<RoomMessage>>,
-    head: Option<HeadRow>,
+    known: Option<Known>,
     follower: Option<Arc<dyn Follower>>,
     failures: u32,
 }
@@ -89,7 +96,7 @@ impl Owned {
     fn under(&mut self, epoch: u64) -> &mut Self {
         if self.epoch != epoch {
             self.end_room();
-            self.head = None;
+            self.known = None;
             self.failures = 0;
             self.epoch = epoch;
         }
@@ -105,7 +112,7 @@ impl Owned {
 
     /// Nobody needs it, and the store knows as much.
     fn is_needless(&self) -> bool {
-        let known = self.head.is_none_or(|head| head.is_clean());
+        let known = self.known.is_none_or(|known| known.head.is_clean());
         known && self.room.is_none() && self.follower.is_none()
     }
 }
@@ -117,6 +124,7 @@ impl Directory {
             ownership,
             recovered: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(),
             recoveries: Semaphore::new(SLOT_RECOVERIES_AT_ONCE),
+            departures: Departures::new(),
             raise: OnceLock::new(),
             owed: Mutex::default(),
             unsettled: Unsettled::default(),
@@ -178,7 +186,7 @@ impl Directory {
             let owned = self.part(conversation).owned.lock();
             let told = owned
                 .get(&conversation)
-                .and_then(|it| Some((it.follower.clone()?, it.head?)));
+                .and_then(|it| Some((it.follower.clone()?, it.known?.head)));
             drop(owned);
             if let Some((follower, head)) = told {
                 follower.head(as_head(&head));
@@ -223,14 +231,27 @@ impl Directory {
         }
     }
 
+    /// Holds a room up until there is a word, to see what happens meanwhile.
+    #[cfg(test)]
+    pub(crate) fn hold_up(&self, conversation: ConversationId) -> std::sync::mpsc::Sender<()> {
+        let (word, heard) = std::sync::mpsc::channel();
+        if let Some(room) = self.room(conversation) {
+            let _ = room.cast(RoomMessage::Wait(heard));
+        }
+        word
+    }
+
     // --- what rooms tell ---------------------------------------------------
 
     /// A room of an owner with this epoch has loaded: its log is published up
     /// to `published`.
-    pub(crate) fn loaded(&self, epoch: u64, head: HeadRow, published: u64) {
+    pub(crate) fn loaded(&self, epoch: u64, known: Known, published: u64) {
         if published == 0 {
             return;
         }
+        let head = known.head;
+        // What it activated may have ended memberships.
+        self.0.departures.note(slot_of(head.conversation));
         let part = self.part(head.conversation);
         let mut owned = part.owned.lock();
         if !self.keeps(head.conversation, epoch) {
@@ -239,7 +260,10 @@ impl Directory {
         let row = owned.entry(head.conversation).or_default().under(epoch);
         row.failures = 0;
         // Clean here means that the head row says so, not that it could.
-        row.head = Some(HeadRow { clean: 0, ..head });
+        row.known = Some(Known {
+            head: HeadRow { clean: 0, ..head },
+            ..known
+        });
         let follower = row.follower.clone();
         drop(owned);
         part.changed.notify_waiters();
@@ -263,6 +287,7 @@ impl Directory {
             at: last.entry.at,
             clean: 0,
         };
+        self.note_departures(&published);
         let part = self.part(head.conversation);
         let mut owned = part.owned.lock();
         if !self.keeps(head.conversation, published.epoch) {
@@ -271,8 +296,8 @@ impl Directory {
         }
         let row = owned.entry(head.conversation).or_default();
         let row = row.under(published.epoch);
-        let first = row.head.is_none();
-        row.head = Some(head);
+        let first = row.known.is_none();
+        row.known = Some(Known::after(row.known, head, &published));
         let follower = row.follower.clone();
         drop(owned);
         if first {
@@ -321,13 +346,13 @@ impl Directory {
             return;
         };
         let Some(known) = row
-            .head
+            .known
             .as_mut()
-            .filter(|known| clean && known.seq == head.seq)
+            .filter(|known| clean && known.head.seq == head.seq)
         else {
             return;
         };
-        known.clean = head.clean;
+        known.head.clean = head.clean;
         if row.is_needless() {
             owned.remove(&head.conversation);
         }
@@ -429,16 +454,6 @@ impl Directory {
         &self.0.parts[usize::from(slot) % self.0.parts.len()]
     }
 
-    /// How far the log is published, as far as the node knows.
-    pub(crate) fn known_head(&self, conversation: ConversationId) -> Option<HeadRow> {
-        let epoch = self.0.ownership.serves(slot_of(conversation))?;
-        let owned = self.part(conversation).owned.lock();
-        owned
-            .get(&conversation)
-            .filter(|it| it.epoch == epoch)?
-            .head
-    }
-
     fn follower(&self, conversation: ConversationId) -> Option<Arc<dyn Follower>> {
         self.part(conversation)
             .owned
@@ -446,35 +461,6 @@ impl Directory {
             .get(&conversation)?
             .follower
             .clone()
-    }
-}
-
-impl Owner for Directory {
-    fn follow(&self, conversation: ConversationId, follower: Arc<dyn Follower>) {
-        let mut owned = self.part(conversation).owned.lock();
-        owned.entry(conversation).or_default().follower = Some(Arc::clone(&follower));
-        drop(owned);
-        if let Some(head) = self.known_head(conversation) {
-            follower.head(as_head(&head));
-            return;
-        }
-        let directory = self.clone();
-        tokio::spawn(async move {
-            if let Err(error) = directory.tell_head(conversation).await {
-                tracing::warn!(%conversation, %error, "head not known");
-                follower.unknown(conversation);
-            }
-        });
-    }
-
-    fn unfollow(&self, conversation: ConversationId) {
-        let mut owned = self.part(conversation).owned.lock();
-        if let Some(row) = owned.get_mut(&conversation) {
-            row.follower = None;
-            if row.is_needless() {
-                owned.remove(&conversation);
-            }
-        }
     }
 }
 

@@ -2,9 +2,12 @@
 //! them. Here the owner is this process ([`crate::directory::Directory`]);
 //! a remote owner answers the same calls over a link.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
+use fanfare_engine::port::RowRange;
 use fanfare_engine::room::Published;
+use fanfare_engine::row::LogRow;
 use fanfare_protocol::ConversationId;
 use fanfare_protocol::signal::Signal;
 
@@ -19,8 +22,11 @@ pub struct Head {
     pub seq: u64,
 }
 
-/// What a follower asks of an owner. Nothing here waits: what comes of it
-/// arrives at the [`Follower`].
+/// See [`Owner::recent`].
+pub type Recent = Pin<Box<dyn Future<Output = Option<Vec<LogRow>>> + Send>>;
+
+/// What a follower asks of an owner. Following waits for nothing: what comes of
+/// it arrives at the [`Follower`].
 pub trait Owner: Send + Sync {
     /// From now on the follower gets entries and heads; the first head
     /// answers the request ([`Follower::unknown`] when there is none).
@@ -28,6 +34,10 @@ pub trait Owner: Send + Sync {
 
     /// The opposite.
     fn unfollow(&self, conversation: ConversationId);
+
+    /// Rows that the owner holds in memory, all that are published of a range;
+    /// `None`: the log is to be asked.
+    fn recent(&self, range: RowRange) -> Recent;
 }
 
 /// What an owner tells a follower. Any of it may be lost but the answer to

@@ -7,7 +7,7 @@ use fanfare_engine::row::HeadRow;
 use fanfare_engine::stamp::slot_of;
 use fanfare_protocol::{ConversationId, Timestamp};
 
-use super::Directory;
+use super::{Directory, Known};
 
 impl Directory {
     /// How far the log is published; `None` when there is no such log.
@@ -124,7 +124,7 @@ impl Directory {
         // The slot may have been given up since the head was read.
         let epoch = epoch.filter(|epoch| self.keeps(conversation, *epoch));
         if let (Some(head), Some(epoch)) = (head, epoch) {
-            row.under(epoch).head.get_or_insert(head);
+            row.under(epoch).known.get_or_insert(Known::head(head));
         }
         let follower = row.follower.clone();
         drop(owned);

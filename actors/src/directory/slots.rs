@@ -85,6 +85,8 @@ impl Directory {
     /// When the store does not answer, or one cannot be activated.
     pub async fn recover_once(&self, slot: u16, epoch: u64) -> Result<usize, StoreError> {
         let count = self.activate_live(slot, epoch).await?;
+        // Memberships may have ended under its last owner. Before it is served.
+        self.0.departures.note(slot);
         if let Some(at) = self.0.recovered.get(usize::from(slot)) {
             at.fetch_max(epoch, Ordering::AcqRel);
         }
@@ -95,6 +97,7 @@ impl Directory {
     /// A slot was given up: its rooms end, and what was known of its logs is
     /// forgotten. Who follows them goes on following.
     pub fn give_up(&self, slot: u16) {
+        self.0.departures.note(slot);
         let part = self.part_of(slot);
         part.owned.lock().retain(|conversation, row| {
             if slot_of(*conversation) != slot {

@@ -17,8 +17,18 @@ use super::Gateway;
 /// A live membership, and how far its conversation is.
 pub(crate) struct Active {
     pub membership: Membership,
-    pub meta: ConversationMeta,
+    /// Its record, if it was asked for or had to be read.
+    pub meta: Option<ConversationMeta>,
     pub head: HeadRow,
+}
+
+/// What is asked about a user's conversations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// Which there are, and how far they are.
+    Places,
+    /// Their records too.
+    Records,
 }
 
 /// Most recent first; the id settles ties.
@@ -47,6 +57,7 @@ impl Gateway {
         user: UserId,
         after: Option<Place>,
         wanted: usize,
+        asked: Asked,
     ) -> Result<Vec<Active>, Refusal> {
         let mut candidates = self.candidates(user, after).await?;
         candidates.sort_by_key(|it| Reverse(it.latest));
@@ -64,7 +75,7 @@ impl Gateway {
                 .take(LIST_CHUNK)
                 .map(|it| it.membership)
                 .collect();
-            self.look(user, chunk, &mut active).await?;
+            self.look(user, chunk, asked, &mut active).await?;
         }
         active.sort_by_key(order_of);
         Ok(active)
@@ -125,8 +136,37 @@ impl Gateway {
         }
     }
 
-    /// Reads records and heads of these.
+    /// Finds records and heads of these: known here, or read.
     async fn look(
+        &self,
+        user: UserId,
+        memberships: Vec<Membership>,
+        asked: Asked,
+        active: &mut Vec<Active>,
+    ) -> Result<(), Refusal> {
+        let parts = &self.parts;
+        let mut unknown = Vec::new();
+        for membership in memberships {
+            let going_on = parts.directory.going_on(membership.conversation);
+            // Whose list an empty one is in, its record says.
+            let known = going_on.filter(|head| asked == Asked::Places && head.mno > 0);
+            match known {
+                Some(head) => active.push(Active {
+                    membership,
+                    meta: None,
+                    head,
+                }),
+                None => unknown.push(membership),
+            }
+        }
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        self.read(user, unknown, active).await
+    }
+
+    /// Reads records, and what heads are not known, of these.
+    async fn read(
         &self,
         user: UserId,
         memberships: Vec<Membership>,
@@ -165,7 +205,7 @@ impl Gateway {
             }
             active.push(Active {
                 membership,
-                meta,
+                meta: Some(meta),
                 head,
             });
         }

@@ -5,7 +5,7 @@ use fanfare_engine::check;
 use fanfare_engine::entry::Body;
 use fanfare_engine::member::MemberRow;
 use fanfare_engine::meta::ConversationMeta;
-use fanfare_engine::port::{Order, RowRange};
+use fanfare_engine::port::{Order, RowRange, StoreError};
 use fanfare_engine::row::LogRow;
 use fanfare_engine::view::message_of;
 use fanfare_protocol::limits::{HISTORY_SCAN_ROWS_MAX, SCAN_ROWS};
@@ -162,9 +162,14 @@ impl Gateway {
         action: Action,
     ) -> Result<(ConversationMeta, Option<MemberRow>), Refusal> {
         let parts = &self.parts;
-        let meta = parts.log.meta(conversation).await?;
-        let meta = meta.ok_or_else(|| Refusal::not_found("conversation"))?;
-        let member = parts.members.member(conversation, user).await?;
+        let (meta, member) = match parts.directory.standing(conversation, user).await {
+            Some(known) => known,
+            None => {
+                let meta = parts.log.meta(conversation).await?;
+                let meta = meta.ok_or_else(|| Refusal::not_found("conversation"))?;
+                (meta, parts.members.member(conversation, user).await?)
+            }
+        };
         authorize(&standing_of(&meta, member), action)?;
         Ok((meta, member.filter(MemberRow::is_active)))
     }
@@ -197,7 +202,18 @@ impl Gateway {
             limit: 1,
             order: Order::Ascending,
         };
-        Ok(self.parts.log.rows(range).await?.pop())
+        Ok(self.parts.directory.rows(range).await?.pop())
+    }
+
+    /// Rows of a range: of a room that is awake hardly more than so many
+    /// messages take, of the log as many as one query gives.
+    async fn some(&self, range: RowRange, messages: usize) -> Result<Vec<LogRow>, StoreError> {
+        let limit = messages.saturating_mul(2).min(range.limit);
+        let recent = RowRange { limit, ..range };
+        match self.parts.directory.recent(recent).await {
+            Some(rows) => Ok(rows),
+            None => self.parts.log.rows(range).await,
+        }
     }
 
     /// Messages from `to` down, ascending, and the seq to go on before.
@@ -218,7 +234,7 @@ impl Gateway {
                 limit: SCAN_ROWS,
                 order,
             };
-            let rows = self.parts.log.rows(range).await?;
+            let rows = self.some(range, limit - found.len()).await?;
             let Some(lowest) = rows.last().map(|row| row.seq) else {
                 break;
             };
@@ -254,7 +270,7 @@ impl Gateway {
                 limit: SCAN_ROWS,
                 order,
             };
-            let rows = self.parts.log.rows(range).await?;
+            let rows = self.some(range, limit - found.len()).await?;
             let Some(highest) = rows.last().map(|row| row.seq) else {
                 break;
             };

@@ -32,6 +32,7 @@ use crate::rates::Rates;
 use crate::relays::Relays;
 use crate::sessions::Sessions;
 
+pub(crate) use active::{Active, Asked};
 pub use connect::{Connection, Permit};
 pub use create::CreatedConversation;
 use event_sessions::EventSessions;
@@ -39,7 +40,7 @@ pub use event_sessions::{EventSession, EventStream};
 pub use history::{History, Page};
 pub use query::{Listed, ParticipantPage};
 pub use submit::Draft;
-pub use subscribe::Placement;
+pub use subscribe::{Placement, Seen};
 
 /// What a gateway is made of.
 pub struct GatewayParts {

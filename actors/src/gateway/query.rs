@@ -1,6 +1,6 @@
 //! Reading conversations: one, a user's list, members.
 
-use fanfare_engine::authorize::{Action, authorize};
+use fanfare_engine::authorize::Action;
 use fanfare_engine::check;
 use fanfare_engine::member::{MemberRow, Membership};
 use fanfare_engine::meta::ConversationMeta;
@@ -13,8 +13,8 @@ use fanfare_protocol::participant::Participant;
 use fanfare_protocol::{Code, ConversationId, Refusal, Timestamp, UserId};
 
 use super::Gateway;
-use super::active::{Place, order_of};
-use super::history::{as_message, standing_of};
+use super::active::{Asked, Place, order_of};
+use super::history::as_message;
 use crate::unread;
 
 /// A page of a user's conversations, most recently active first.
@@ -104,7 +104,8 @@ impl Gateway {
         let limit = check::page_rows(limit, &self.parts.limits)?;
         let after = cursor.as_deref().map(parse_cursor).transpose()?;
         // One more, to see whether there is another page.
-        let mut active = self.active(user, after, limit + 1).await?;
+        let asked = Asked::Records;
+        let mut active = self.active(user, after, limit + 1, asked).await?;
         if let Some(after) = after {
             active.retain(|it| order_of(it) > after);
         }
@@ -119,7 +120,8 @@ impl Gateway {
         for one in active {
             let id = one.membership.conversation;
             let member = Some(one.membership.row);
-            let seen = self.view(user, id, one.meta, member, &one.head).await?;
+            let Some(meta) = one.meta else { continue };
+            let seen = self.view(user, id, meta, member, &one.head).await?;
             conversations.push(seen);
         }
         Ok(Listed {
@@ -265,7 +267,10 @@ impl Gateway {
         let (rows, _) = self.downward(id, head.seq, 1).await?;
         // Membership is read after the row: whoever was removed meanwhile
         // does not see what came later.
-        let member = self.parts.members.member(id, user).await?;
+        let member = match self.parts.directory.standing(id, user).await {
+            Some((_, member)) => member,
+            None => self.parts.members.member(id, user).await?,
+        };
         let from = member.filter(MemberRow::is_active).map(|row| row.from_seq);
         match (rows.last(), from) {
             (Some(row), Some(from)) if row.seq >= from => as_message(row, user).map(Some),
@@ -282,10 +287,7 @@ impl Gateway {
         user: UserId,
         id: ConversationId,
     ) -> Result<MemberRow, Refusal> {
-        let meta = self.parts.log.meta(id).await?;
-        let meta = meta.ok_or_else(|| Refusal::not_found("conversation"))?;
-        let member = self.parts.members.member(id, user).await?;
-        authorize(&standing_of(&meta, member), Action::Mark)?;
+        let (_, member) = self.standing(user, id, Action::Mark).await?;
         member.ok_or_else(Refusal::not_a_member)
     }
 }

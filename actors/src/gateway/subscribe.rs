@@ -1,13 +1,15 @@
 //! Placing cursors: where a session's delivery of a conversation starts.
 //!
 //! A subscription is registered at the relay first and held, then membership
-//! is read, then it is released from the seq at which it was read: whoever
-//! is removed in between gets everything up to that entry, nothing after.
+//! is read (or known not to have ended since it was read), then it is released
+//! from the seq at which it was read: whoever is removed in between gets
+//! everything up to that entry, nothing after.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use fanfare_engine::authorize::{Action, authorize};
 use fanfare_engine::member::MemberRow;
+use fanfare_engine::meta::ConversationMeta;
 use fanfare_engine::placement::{LogView, Placement as Placed1, Wish, place};
 use fanfare_engine::port::{Order, RowRange, StoreError};
 use fanfare_protocol::cursor::{Cursor, CursorWish, Gone, GoneReason, Placed};
@@ -18,6 +20,7 @@ use futures_util::stream;
 
 use super::Gateway;
 use super::history::standing_of;
+use crate::directory::{Directory, Moment};
 use crate::fanout::{SocketHandle, Start};
 use crate::owner::Head;
 
@@ -30,8 +33,28 @@ pub struct Placement {
     pub from: Vec<Start>,
 }
 
-/// A held subscription and the membership it rests on, read after it was
-/// registered.
+/// Active memberships of one user, and when they were read.
+pub struct Seen {
+    since: Moment,
+    members: HashMap<ConversationId, MemberRow>,
+}
+
+impl Seen {
+    /// None; what is read from here on counts.
+    pub fn nothing(directory: &Directory) -> Self {
+        Self {
+            since: directory.moment(),
+            members: HashMap::new(),
+        }
+    }
+
+    /// An active membership of a conversation that goes on, both read since.
+    pub fn add(&mut self, conversation: ConversationId, member: MemberRow) {
+        self.members.insert(conversation, member);
+    }
+}
+
+/// A held subscription and the membership it rests on.
 struct Seat {
     head: Head,
     member: MemberRow,
@@ -46,16 +69,16 @@ enum One {
 
 impl Gateway {
     /// Registers and holds a subscription for each wish, in their order.
-    /// `known` are conversations the user was just found to be a member of.
+    /// `seen` are memberships that were just read.
     pub async fn place(
         &self,
         user: UserId,
         socket: &SocketHandle,
         wishes: Vec<CursorWish>,
-        known: &HashSet<ConversationId>,
+        seen: Seen,
     ) -> Placement {
         let mut placement = Placement::default();
-        let seated = self.seated(user, socket, &wishes, known).await;
+        let seated = self.seated(user, socket, &wishes, seen).await;
         let mut ones = stream::iter(wishes.into_iter().zip(seated))
             .map(|(wish, seat)| self.place_one(socket, wish, seat))
             .buffered(PLACEMENTS_AT_ONCE);
@@ -77,72 +100,90 @@ impl Gateway {
         placement
     }
 
-    /// Registers what the user may subscribe to, then reads their memberships:
-    /// all at once, however many there are.
+    /// Registers what the user may subscribe to. A membership counts that was
+    /// read after that, or since whose reading nobody left: whatever ends it
+    /// from here on is an entry that ends the registered subscription.
     async fn seated(
         &self,
         user: UserId,
         socket: &SocketHandle,
         wishes: &[CursorWish],
-        known: &HashSet<ConversationId>,
+        mut seen: Seen,
     ) -> Vec<Result<Seat, Refusal>> {
+        let directory = &self.parts.directory;
         let ids: Vec<ConversationId> = wishes.iter().map(|wish| wish.conversation).collect();
-        // Strangers do not make the node follow a conversation.
-        let mut before = self.may_subscribe(user, &ids, known).await;
+        // Strangers do not make the node follow a conversation; and of what is
+        // served elsewhere nothing is read, since it is asked for again.
+        let unseen =
+            |id: &ConversationId| !seen.members.contains_key(id) && directory.is_served(*id);
+        let unseen = ids.iter().copied().filter(unseen).collect();
+        let mut refused = self.see(user, unseen, &mut seen).await;
         let held: Vec<Option<Head>> = stream::iter(ids.clone())
             .map(|conversation| {
-                let refused = before.get(&conversation).is_some_and(Result::is_err);
                 // What the relay knows of a log may be of the time when the
                 // slot was ours.
-                let served = self.parts.directory.is_served(conversation);
+                let held =
+                    seen.members.contains_key(&conversation) && directory.is_served(conversation);
                 async move {
-                    if refused || !served {
-                        return None;
+                    match held {
+                        true => self.parts.relays.hold(socket.id(), conversation).await,
+                        false => None,
                     }
-                    self.parts.relays.hold(socket.id(), conversation).await
                 }
             })
             .buffered(PLACEMENTS_AT_ONCE)
             .collect()
             .await;
-        // Whatever ends a membership from here on is an entry that ends the
-        // registered subscription.
-        let after = self.parts.members.memberships(user, ids.clone()).await;
-        let seats = ids.iter().zip(held).enumerate();
-        seats
-            .map(|(at, (conversation, head))| {
-                before.remove(conversation).unwrap_or(Ok(()))?;
-                let changing = || Refusal::new(Code::Unavailable, "owner is changing");
-                let head = head.ok_or_else(changing)?;
-                let member = after
-                    .as_ref()
-                    .map_err(|error| Refusal::from(error.clone()))?;
-                let member = member
-                    .get(at)
-                    .copied()
-                    .flatten()
-                    .filter(MemberRow::is_active);
-                let member = member.ok_or_else(Refusal::not_a_member)?;
-                Ok(Seat { head, member })
-            })
-            .collect()
+        let mut stale = Vec::new();
+        for (id, head) in ids.iter().zip(&held) {
+            if head.is_some() && !directory.nobody_left(*id, seen.since) {
+                seen.members.remove(id);
+                stale.push(*id);
+            } else if head.is_some() {
+                // For whoever comes next.
+                directory.goes_on(*id, seen.since);
+            }
+        }
+        refused.extend(self.see(user, stale, &mut seen).await);
+        let seats = ids.iter().zip(held).map(|(conversation, head)| {
+            if let Some(refusal) = refused.get(conversation) {
+                return Err(refusal.clone());
+            }
+            let changing = || Refusal::new(Code::Unavailable, "owner is changing");
+            let head = head.ok_or_else(changing)?;
+            let member = seen.members.get(conversation).copied();
+            let member = member.ok_or_else(Refusal::not_a_member)?;
+            Ok(Seat { head, member })
+        });
+        seats.collect()
     }
 
-    /// Whether the user may subscribe to these, but for those that are known.
-    async fn may_subscribe(
+    /// Finds memberships and records of these: told by rooms that are awake, or
+    /// read. Answers which of them the user may not subscribe to.
+    async fn see(
         &self,
         user: UserId,
-        ids: &[ConversationId],
-        known: &HashSet<ConversationId>,
-    ) -> HashMap<ConversationId, Result<(), Refusal>> {
-        let unknown = ids.iter().filter(|id| !known.contains(*id)).copied();
-        let unknown: Vec<ConversationId> = unknown.collect();
+        ids: Vec<ConversationId>,
+        seen: &mut Seen,
+    ) -> HashMap<ConversationId, Refusal> {
+        let mut refused = HashMap::new();
+        let mut note = |id, allowed: Result<MemberRow, Refusal>| match allowed {
+            Ok(member) => drop(seen.members.insert(id, member)),
+            Err(refusal) => drop(refused.insert(id, refusal)),
+        };
+        let mut unknown = Vec::new();
+        for id in ids {
+            match self.parts.directory.standing(id, user).await {
+                Some((meta, member)) => note(id, may_subscribe(&meta, member)),
+                None => unknown.push(id),
+            }
+        }
         if unknown.is_empty() {
-            return HashMap::new();
+            return refused;
         }
         let metas = self.parts.log.metas(unknown.clone()).await;
         let members = self.parts.members.memberships(user, unknown.clone()).await;
-        let allowed = |at: usize| -> Result<(), Refusal> {
+        let allowed = |at: usize| -> Result<MemberRow, Refusal> {
             let metas = metas
                 .as_ref()
                 .map_err(|error| Refusal::from(error.clone()))?;
@@ -151,11 +192,12 @@ impl Gateway {
                 .map_err(|error| Refusal::from(error.clone()))?;
             let meta = metas.get(at).and_then(Option::as_ref);
             let meta = meta.ok_or_else(|| Refusal::not_found("conversation"))?;
-            let member = members.get(at).copied().flatten();
-            authorize(&standing_of(meta, member), Action::Subscribe)
+            may_subscribe(meta, members.get(at).copied().flatten())
         };
-        let all = unknown.iter().enumerate();
-        all.map(|(at, id)| (*id, allowed(at))).collect()
+        for (at, id) in unknown.iter().enumerate() {
+            note(*id, allowed(at));
+        }
+        refused
     }
 
     async fn place_one(
@@ -224,7 +266,10 @@ impl Gateway {
         };
         let cursor = Cursor {
             conversation,
-            epoch: self.epoch_of(conversation, seq, &view).await?,
+            epoch: match view.row_epoch {
+                Some(epoch) if wish.seq == Some(seq) => epoch,
+                _ => self.epoch_of(conversation, seq, &view).await?,
+            },
             seq,
         };
         let start = Start {
@@ -261,6 +306,9 @@ impl Gateway {
         conversation: ConversationId,
         seq: u64,
     ) -> Result<(Option<u64>, Option<u64>), StoreError> {
+        if let Some(known) = self.parts.directory.epochs_around(conversation, seq) {
+            return Ok(known);
+        }
         let to = seq.saturating_add(1);
         let range = RowRange {
             conversation,
@@ -269,8 +317,14 @@ impl Gateway {
             limit: 2,
             order: Order::Ascending,
         };
-        let rows = self.parts.log.rows(range).await?;
+        let rows = self.parts.directory.rows(range).await?;
         let at = |seq| rows.iter().find(|row| row.seq == seq).map(|row| row.epoch);
         Ok((at(seq), at(to)))
     }
+}
+
+/// The membership of somebody who may subscribe.
+fn may_subscribe(meta: &ConversationMeta, member: Option<MemberRow>) -> Result<MemberRow, Refusal> {
+    authorize(&standing_of(meta, member), Action::Subscribe)?;
+    member.ok_or_else(Refusal::not_a_member)
 }

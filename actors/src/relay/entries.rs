@@ -100,6 +100,7 @@ impl State {
         busy.pulling = true;
         metrics::counter!("fanfare_relay_pulls_total").increment(1);
         let (log, relay) = (Arc::clone(&self.log), myself.clone());
+        let owner = Arc::clone(&self.owner);
         tokio::spawn(async move {
             let range = RowRange {
                 conversation: target.conversation,
@@ -111,7 +112,10 @@ impl State {
             if !pause.is_zero() {
                 tokio::time::sleep(pause).await;
             }
-            let rows = log.rows(range).await;
+            let rows = match owner.recent(range).await {
+                Some(rows) => Ok(rows),
+                None => log.rows(range).await,
+            };
             tell(
                 &relay,
                 RelayMessage::Pulled(target.conversation, target, rows),

@@ -37,7 +37,7 @@ impl State {
     fn read(&self, myself: &ActorRef<RelayMessage>, conversation: ConversationId, page: u64) {
         let generation = self.generation(conversation);
         let (log, relay) = (Arc::clone(&self.log), myself.clone());
-        let fetches = Arc::clone(&self.fetches);
+        let (owner, fetches) = (Arc::clone(&self.owner), Arc::clone(&self.fetches));
         metrics::counter!("fanfare_relay_pages_total").increment(1);
         tokio::spawn(async move {
             let Ok(_permit) = fetches.acquire().await else {
@@ -50,7 +50,10 @@ impl State {
                 limit: PAGE_SEQS as usize,
                 order: Order::Ascending,
             };
-            let rows = log.rows(range).await;
+            let rows = match owner.recent(range).await {
+                Some(rows) => Ok(rows),
+                None => log.rows(range).await,
+            };
             tell(
                 &relay,
                 RelayMessage::PageRead(conversation, page, generation, rows),

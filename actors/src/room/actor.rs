@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fanfare_engine::member::MemberRow;
+use fanfare_engine::meta::ConversationMeta;
 use fanfare_engine::port::{Inbox, Log, Members, Order, RowRange, StoreError};
 use fanfare_engine::room as machine;
 use fanfare_engine::room::{AdoptError, Input, Needs, Outcome, Output, RoomState, Submission};
@@ -15,12 +16,13 @@ use fanfare_engine::row::LogRow;
 use fanfare_protocol::limits::LIVE_NOTE_MS;
 use fanfare_protocol::{ConversationId, Limits, Timestamp, UserId};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use super::activate::{LoadError, Loads, activate};
 use crate::appender::Appender;
 use crate::clock;
-use crate::directory::Directory;
+use crate::directory::{Directory, Known};
 use crate::reply::Reply;
 
 /// The ports a room uses.
@@ -54,12 +56,19 @@ pub struct RoomArguments {
     pub delay_ms: u64,
 }
 
+/// A record and a membership.
+pub(crate) type Standing = (ConversationMeta, Option<MemberRow>);
+
 /// What a room is told.
 pub enum RoomMessage {
     /// A command. Its ticket is the room's to choose.
     Submit(Box<Submission>, Reply),
     /// A machine's input arrived.
     Input(Input),
+    /// Durable rows, if they are held.
+    Recent(RowRange, oneshot::Sender<Option<Vec<LogRow>>>),
+    /// How somebody stands, if it is held.
+    Standing(UserId, oneshot::Sender<Option<Standing>>),
     /// Time to look at the clock.
     Tick,
     /// Fall asleep as soon as there is nothing to do.
@@ -70,6 +79,9 @@ pub enum RoomMessage {
     /// Panics, to test that it harms nobody else.
     #[cfg(test)]
     Panic,
+    /// Waits for a word, to test what happens meanwhile.
+    #[cfg(test)]
+    Wait(std::sync::mpsc::Receiver<()>),
 }
 
 /// The actor.
@@ -150,6 +162,13 @@ impl Actor for Room {
         match message {
             RoomMessage::Submit(asked, reply) => state.submit(&myself, *asked, reply),
             RoomMessage::Input(input) => state.input(&myself, input),
+            // Whoever asked may be gone.
+            RoomMessage::Recent(range, answer) => {
+                drop(answer.send(state.machine.recent(&range)));
+            }
+            RoomMessage::Standing(user, answer) => {
+                drop(answer.send(state.machine.standing(user)));
+            }
             RoomMessage::Tick => state.tick(&myself),
             RoomMessage::Sleep => {
                 state.tired = true;
@@ -158,6 +177,8 @@ impl Actor for Room {
             RoomMessage::GivenUp => myself.stop(Some("the slot was given up".to_owned())),
             #[cfg(test)]
             RoomMessage::Panic => panic!("a room dies, as a test asked"),
+            #[cfg(test)]
+            RoomMessage::Wait(word) => drop(word.recv()),
         }
         Ok(())
     }
@@ -195,10 +216,14 @@ impl State {
         }
         let outputs = self.machine.handle(input, clock::now());
         if loaded {
-            let head = self.machine.head();
+            let known = Known {
+                head: self.machine.head(),
+                run_from: self.machine.run_from(),
+                ended: self.machine.is_ended(),
+            };
             self.active = self.activity();
             self.directory
-                .loaded(self.epoch, head, self.machine.published());
+                .loaded(self.epoch, known, self.machine.published());
         }
         for output in outputs {
             self.carry_out(myself, output);

@@ -19,7 +19,7 @@ use super::place::SessionRef;
 use crate::account::Identity;
 use crate::fanout::{Close, SocketHandle};
 use crate::frames;
-use crate::gateway::{Gateway, Permit, Placement};
+use crate::gateway::{Active, Asked, Gateway, Permit, Placement, Seen};
 use crate::sessions::Present;
 
 /// Whom hello is answered to.
@@ -150,7 +150,7 @@ struct Wished {
     wishes: Vec<CursorWish>,
     too_many: Vec<Gone>,
     /// What the user was just found to be a member of.
-    member_of: HashSet<ConversationId>,
+    seen: Seen,
 }
 
 impl Greeting {
@@ -193,11 +193,11 @@ impl Greeting {
         let Wished {
             wishes,
             too_many,
-            member_of,
+            seen,
         } = self.wishes(hello).await?;
         let mut placement = self
             .gateway
-            .place(identity.user, &self.socket, wishes.clone(), &member_of)
+            .place(identity.user, &self.socket, wishes.clone(), seen)
             .await;
         placement.placed.gone.extend(too_many);
         let later = later_of(&placement.placed, &wishes);
@@ -221,10 +221,14 @@ impl Greeting {
             .filter(|wish: &CursorWish| known.insert(wish.conversation))
             .collect();
         let too_many = wishes.split_off(wishes.len().min(max));
-        let active = self
-            .gateway
-            .active(self.identity.user, None, limits.hello_subscriptions)
+        let mut seen = Seen::nothing(&self.gateway.parts.directory);
+        let wanted = limits.hello_subscriptions;
+        let active = (self.gateway)
+            .active(self.identity.user, None, wanted, Asked::Places)
             .await?;
+        for Active { membership, .. } in &active {
+            seen.add(membership.conversation, membership.row);
+        }
         let recent = active.iter().take(limits.hello_subscriptions);
         let recent = recent.map(|active| CursorWish {
             conversation: active.membership.conversation,
@@ -240,7 +244,7 @@ impl Greeting {
         Ok(Wished {
             wishes,
             too_many: gone.collect(),
-            member_of: active.iter().map(|it| it.membership.conversation).collect(),
+            seen,
         })
     }
 

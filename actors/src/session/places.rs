@@ -19,7 +19,7 @@ use super::hello::later_of;
 use super::place::SessionRef;
 use crate::fanout::{SocketHandle, Start};
 use crate::frames;
-use crate::gateway::{Gateway, Permit};
+use crate::gateway::{Gateway, Permit, Placement, Seen};
 
 /// Something to place.
 pub(super) enum Job {
@@ -236,16 +236,20 @@ impl Placing {
         }
     }
 
+    async fn placed(&self, wishes: Vec<CursorWish>) -> Placement {
+        let seen = Seen::nothing(&self.gateway.parts.directory);
+        self.gateway
+            .place(self.user, &self.socket, wishes, seen)
+            .await
+    }
+
     async fn place(
         &self,
         wishes: Vec<CursorWish>,
         too_many: Vec<Gone>,
         frame: impl FnOnce(Placed) -> Option<Bytes>,
     ) -> Outcome {
-        let mut placement = self
-            .gateway
-            .place(self.user, &self.socket, wishes.clone(), &HashSet::new())
-            .await;
+        let mut placement = self.placed(wishes.clone()).await;
         let outcome = Outcome::of(&placement.placed, &wishes);
         placement.placed.gone.extend(too_many);
         self.release(frame(placement.placed), placement.from);
@@ -254,10 +258,7 @@ impl Placing {
 
     /// Tells of a new membership and delivers from its entry on.
     async fn added(&self, wishes: Vec<CursorWish>, cursor: Cursor) -> Outcome {
-        let placement = self
-            .gateway
-            .place(self.user, &self.socket, wishes.clone(), &HashSet::new())
-            .await;
+        let placement = self.placed(wishes.clone()).await;
         let mut outcome = Outcome::of(&placement.placed, &wishes);
         let Some(start) = placement.from.first().copied() else {
             return outcome;

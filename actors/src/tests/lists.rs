@@ -8,6 +8,7 @@ use serde_json::json;
 use super::faults::{group, say};
 use super::world::{World, until};
 use crate::clock;
+use crate::gateway::Asked;
 
 const MANY: usize = 140;
 
@@ -17,7 +18,10 @@ async fn listed(
     wanted: usize,
 ) -> Vec<ConversationId> {
     let gateway = world.node.gateway();
-    let active = gateway.active(user, None, wanted).await.unwrap();
+    let active = gateway
+        .active(user, None, wanted, Asked::Records)
+        .await
+        .unwrap();
     let ids = active.iter().map(|it| it.membership.conversation);
     ids.take(wanted).collect()
 }

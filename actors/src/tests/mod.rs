@@ -7,6 +7,8 @@ mod leases;
 mod lists;
 mod overtaken;
 mod places;
+mod reads;
+mod recent;
 mod rest;
 mod rooms;
 mod slow;

@@ -205,6 +205,26 @@ impl Room {
         }
     }
 
+    /// The first of the rows up to the durable head that are held without a
+    /// gap and have its epoch.
+    pub fn run_from(&self) -> u64 {
+        let HeadRow { seq, epoch, .. } = self.durable;
+        let mut from = seq;
+        for (at, held) in self.state.rows.range(..=seq).rev() {
+            if *at + 1 < from || held.row.epoch != epoch {
+                break;
+            }
+            from = *at;
+        }
+        from
+    }
+
+    /// Whether the conversation ended, as of the durable head.
+    pub fn is_ended(&self) -> Option<bool> {
+        let meta = self.state.meta.as_ref()?;
+        Some(meta.deleted_at.is_some() && meta.rev <= self.durable.seq)
+    }
+
     /// Newest seq that everybody may see.
     pub fn published(&self) -> u64 {
         self.durable.seq

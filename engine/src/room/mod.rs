@@ -16,6 +16,7 @@ pub mod gather;
 pub mod machine;
 mod queue;
 mod read;
+mod recent;
 pub mod replay;
 mod sequence;
 pub mod state;

@@ -211,8 +211,12 @@ mod tests {
     }
 
     fn gathered(queue: &Queue<u8>, wanted: usize, bytes_max: usize) -> usize {
-        let window = Duration::from_secs(3600);
-        match queue.take(100, bytes_max, None, || Gather { wanted, window }) {
+        // Longer than anything takes here: whoever waits it out was not woken.
+        let window = Duration::from_secs(20);
+        let begun = Instant::now();
+        let taken = queue.take(100, bytes_max, Some(window), || Gather { wanted, window });
+        assert!(begun.elapsed() < window, "nothing woke who gathers");
+        match taken {
             Taken::Items(items) => items.len(),
             Taken::Idle | Taken::Closed => 0,
         }

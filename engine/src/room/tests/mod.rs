@@ -9,6 +9,7 @@ mod keys;
 mod orders;
 mod outcomes;
 mod properties;
+mod recent;
 mod refusals;
 mod scenario;
 mod steps;
