@@ -1,7 +1,6 @@
 //! Reads that a removal or a deletion overtakes: nobody gets what is no
 //! longer theirs.
 
-use fanfare_protocol::Limits;
 use fanfare_storage::dying::{Fault, Operation};
 use serde_json::json;
 
@@ -12,11 +11,7 @@ use crate::gateway::Page;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_is_removed_while_rows_are_read_gets_none() {
-    let world = World::with(Limits {
-        room_idle_ms: 1,
-        ..Limits::default()
-    })
-    .await;
+    let world = World::drowsy().await;
     let (alice, bob) = (world.person("alice").await, world.person("bob").await);
     let room = group(&world, &[alice, bob]).await;
     let mut a = world.connect(alice, json!([])).await;
@@ -24,7 +19,7 @@ async fn whoever_is_removed_while_rows_are_read_gets_none() {
     let id = serde_json::from_value(reply["data"]["message"]["id"].clone()).unwrap();
     let gateway = world.node.gateway();
     // A room that is awake would tell rows from memory.
-    until(|| world.node.directory().live_rooms() == 0).await;
+    world.asleep().await;
     for _ in 0..2 {
         world.switch.fail_next(Operation::Rows, Fault::Hang);
     }

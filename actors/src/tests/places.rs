@@ -38,11 +38,12 @@ async fn subscribed(peer: &mut Peer) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_was_put_off_removed_and_added_again_hears_everything() {
-    let world = World::new().await;
+    let world = World::drowsy().await;
     let (alice, bob) = (world.person("alice").await, world.person("bob").await);
     let room = group(&world, &[alice, bob]).await;
     let mut a = world.connect(alice, json!([])).await;
     let mut b = world.connect(bob, json!([])).await;
+    world.asleep().await;
     world
         .switch
         .fail_next(Operation::Memberships, Fault::Unavailable);
@@ -62,7 +63,7 @@ async fn whoever_was_put_off_removed_and_added_again_hears_everything() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_unsubscribed_while_it_is_being_subscribed_stays_silent() {
-    let world = World::new().await;
+    let world = World::drowsy().await;
     let (alice, bob) = (world.person("alice").await, world.person("bob").await);
     let room = group(&world, &[alice, bob]).await;
     let mut a = world.connect(alice, json!([])).await;
@@ -70,6 +71,7 @@ async fn what_is_unsubscribed_while_it_is_being_subscribed_stays_silent() {
     let cursors = json!({ "cursors": [{ "conversation": room }] });
     let conversations = json!({ "conversations": [room] });
     for fault in [Fault::Hang, Fault::Unavailable] {
+        world.asleep().await;
         world.switch.fail_next(Operation::Memberships, fault);
         let on = b
             .send("conversations:subscribe", cursors.clone(), None)

@@ -85,11 +85,7 @@ async fn a_hello_reads_nothing_of_conversations_that_are_known_here() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_removed_while_they_say_hello_hears_nothing() {
-    let world = World::with(Limits {
-        room_idle_ms: 1,
-        ..Limits::default()
-    })
-    .await;
+    let world = World::drowsy().await;
     let (alice, bob) = (world.person("alice").await, world.person("bob").await);
     let removal = Command::RemoveParticipant(RemoveParticipant { user: bob });
     for command in [removal, Command::DeleteConversation] {
@@ -183,7 +179,7 @@ async fn memberships_that_were_read_do_not_outlast_a_slot() {
     assert!(!directory.nobody_left(room, since), "recovered meanwhile");
 }
 
-fn placed<'a>(peer: &'a Peer, room: ConversationId) -> (&'a str, Value) {
+fn placed(peer: &Peer, room: ConversationId) -> (&str, Value) {
     for place in ["subscribed", "resync"] {
         let cursors = peer.welcome["data"][place].as_array().unwrap();
         let cursor = cursors.iter().find(|it| it["conversation"] == json!(room));
@@ -217,7 +213,7 @@ async fn epochs_that_are_known_judge_cursors_as_the_log_would() {
             say(&mut a, room, "second epoch", &format!("k{number}")).await;
         }
         if room_idle_ms == 1 {
-            until(|| world.node.directory().live_rooms() == 0).await;
+            world.asleep().await;
         }
         let before = world.switch.count(Operation::Rows);
         for (epoch, seq, expected) in [

@@ -56,6 +56,21 @@ impl World {
         .await
     }
 
+    /// One whose rooms fall asleep at once, so that what they would know is
+    /// read from the store.
+    pub async fn drowsy() -> Self {
+        Self::with(Limits {
+            room_idle_ms: 1,
+            ..Limits::default()
+        })
+        .await
+    }
+
+    /// Waits until every room sleeps.
+    pub async fn asleep(&self) {
+        until(|| self.node.directory().live_rooms() == 0).await;
+    }
+
     pub async fn with(limits: Limits) -> Self {
         Self::over(Arc::new(Memory::new()), Arc::new(limits)).await
     }
