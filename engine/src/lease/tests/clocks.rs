@@ -3,7 +3,8 @@
 
 use stateright::{Model, Property};
 
-use super::clock_world::{Act, Away, SECOND, SLOT, Scope, World};
+use super::clock_scope::{Act, Scope};
+use super::clock_world::{Away, SECOND, SLOT, World};
 use super::proof;
 use crate::lease::LeaseRow;
 

@@ -4,6 +4,7 @@
 
 mod act;
 mod cells;
+mod clock_scope;
 mod clock_world;
 mod clocks;
 mod fence;
