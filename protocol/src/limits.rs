@@ -326,6 +326,9 @@ pub const COMMIT_STALLED_MS: u64 = 4000;
 /// An idle committer looks this often whether the store is still well
 /// (promise G1: unready within a second after an I/O error).
 pub const STORE_PROBE_MS: u64 = 500;
+/// Time between two looks at what the embedded store holds in memory, for its
+/// metrics.
+pub const STORE_LOOK_MS: u64 = 1000;
 /// Threads of the embedded store that read.
 pub const STORE_READERS: usize = 4;
 /// Reads waiting for one of them.

@@ -130,16 +130,21 @@ impl Account {
 
     /// The whole history as this account may read it.
     pub async fn history(&self, conversation: &str) -> Vec<Value> {
-        history(&self.rest, conversation).await.unwrap()
+        self.try_history(conversation).await.unwrap()
+    }
+
+    pub async fn try_history(&self, conversation: &str) -> Result<Vec<Value>, Refusal> {
+        history(&self.rest, conversation).await
     }
 
     /// The conversation as this account sees it.
     pub async fn conversation(&self, conversation: &str) -> Value {
-        self.rest
-            .get(&format!("/conversations/{conversation}"))
-            .await
-            .unwrap()["data"]
-            .take()
+        self.try_conversation(conversation).await.unwrap()
+    }
+
+    pub async fn try_conversation(&self, conversation: &str) -> Result<Value, Refusal> {
+        let path = format!("/conversations/{conversation}");
+        Ok(self.rest.get(&path).await?["data"].take())
     }
 }
 

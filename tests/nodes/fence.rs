@@ -16,7 +16,7 @@ use super::restart;
 use crate::harness::keyspace::Keyspace;
 use crate::harness::{Dice, SOON, eventually, heavy};
 use crate::history::{Attempt, History, Outcome};
-use crate::replay::{judge, settled_head};
+use crate::replay::{judge, settled_head, settled_history};
 
 /// Commands without an answer when the fault comes: three are those of authors who stay
 /// with the engine that owns nothing, nine others may be at the owner.
@@ -258,7 +258,7 @@ impl Pair {
             }
             let attempts = attempts.clone();
             let history = History { attempts, readers };
-            let fresh = account.history(&room.id).await;
+            let fresh = settled_history(&account, &room.id).await;
             judge(&room.id, &history, &room.snapshot, &fresh);
         }
     }

@@ -11,7 +11,7 @@ use super::pair::Side;
 use crate::harness::follower::Follower;
 use crate::harness::keyspace::Keyspace;
 use crate::harness::{Account, Refusal, SOON, eventually, new_key};
-use crate::replay::Stage;
+use crate::replay::{Stage, settled_history};
 
 /// Longer than everything else together that is held meanwhile.
 const GHOST_CHARS: usize = 12_000;
@@ -89,7 +89,7 @@ impl Ghosts {
 
     /// The reader found nothing wrong, and the room holds what was acknowledged.
     pub async fn judged(self, side: &Side) {
-        let history = side.seen_by(&self.owner).history(&self.room).await;
+        let history = settled_history(&side.seen_by(&self.owner), &self.room).await;
         let texts: Vec<&str> = history
             .iter()
             .map(|it| it["text"].as_str().unwrap())

@@ -22,7 +22,7 @@ use crate::history::{History, Reader};
 use crate::irc::plan::Plan;
 use crate::irc::{Line, day};
 use crate::replay::talk::{Traffic, talk};
-use crate::replay::{Author, QuietRoom, Returning, Stage, judge, settled_head};
+use crate::replay::{Author, QuietRoom, Returning, Stage, judge, settled_head, settled_history};
 
 /// As in `kill9`.
 const IN_FLIGHT_AT_KILL: usize = 8;
@@ -225,7 +225,7 @@ impl Show {
         self.shaky.reaches(head, BACK_WITHIN).await;
         self.steady.reaches(head, BACK_WITHIN).await;
         let readers = vec![self.shaky.reader(), self.steady.reader()];
-        let fresh = self.stage.owner.history(&self.channel).await;
+        let fresh = settled_history(&self.stage.owner, &self.channel).await;
         let attempts = self.stage.recorder.attempts();
         let history = History { attempts, readers };
         let phases = self.phases.lock().unwrap().clone();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::harness::server::{self, data_in};
-use crate::harness::{Account, Codec, Event, Options, Server, eventually};
+use crate::harness::{Account, Codec, Event, Options, Refusal, SOON, Server, eventually};
 use crate::history::{self, Entry, History, Recorder};
 use crate::irc::plan::Plan;
 
@@ -205,12 +205,28 @@ pub fn by_author(said: &[(String, String)]) -> HashMap<&str, Vec<&str>> {
     lines
 }
 
+/// The whole history, asked for again while it is refused for now.
+pub async fn settled_history(account: &Account, conversation: &str) -> Vec<Value> {
+    eventually("a history", SOON, async || {
+        for_now(account.try_history(conversation).await)
+    })
+    .await
+}
+
+/// Refusals must be temporary: the caller asks again.
+fn for_now<T>(answer: Result<T, Refusal>) -> Option<T> {
+    answer
+        .inspect_err(|refusal| assert_eq!(refusal.error["retryable"], json!(true), "{refusal:?}"))
+        .ok()
+}
+
 /// The newest seq of a conversation once nothing is in flight any more: gathered joins
 /// and reactions included, so two looks a second apart agree.
 pub async fn settled_head(account: &Account, conversation: &str) -> u64 {
     let mut before = None;
     eventually("a head that stays", Duration::from_secs(30), async || {
-        let head = account.conversation(conversation).await["headSeq"].as_u64();
+        let seen = for_now(account.try_conversation(conversation).await)?;
+        let head = seen["headSeq"].as_u64();
         let stays = head.is_some() && head == before;
         if !stays {
             before = head;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Author, Job, Returning, Stage, judge, settled_head};
+use super::{Author, Job, Returning, Stage, judge, settled_head, settled_history};
 use crate::harness::account::seq_of;
 use crate::harness::new_key;
 use crate::history::{Attempt, History};
@@ -53,7 +53,7 @@ impl QuietRoom {
     pub async fn judged(&self, attempts: Vec<Attempt>, within: Duration) {
         let head = settled_head(self.author.account(), &self.id).await;
         self.reader.reaches(head, within).await;
-        let fresh = self.author.account().history(&self.id).await;
+        let fresh = settled_history(self.author.account(), &self.id).await;
         let history = History {
             attempts,
             readers: vec![self.reader.reader()],

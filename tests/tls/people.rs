@@ -168,7 +168,7 @@ async fn ends_are_clean_on_both_sides() {
     counts(&server, "fanfare_sockets", 1.0).await;
     half.say_end().await;
     counts(&server, "fanfare_sockets", 0.0).await;
-    assert_eq!(half.close_code().await, 1006);
+    assert_eq!(half.close_code().await, 1000);
 
     let mut raw = Raw::hello(server.address(), &bob.access).await;
     server.ask_to_stop();

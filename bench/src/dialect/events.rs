@@ -199,7 +199,7 @@ fn chunk(bytes: &[u8]) -> Result<Option<(&[u8], usize)>, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Heard, heard, split};
+    use super::super::testing::{Heard, exchanged, split};
     use super::*;
 
     const ROOM: &str = "0199f0a2-1111-7000-8000-00000000c0de";
@@ -247,7 +247,7 @@ mod tests {
         let bytes = session("[{}]", &whole);
         for at in 1..bytes.len() {
             let pieces = split(&bytes, &[at, at / 2]);
-            let (told, _) = heard(&events(), &WHO, &pieces).unwrap();
+            let (told, _) = exchanged(&events(), &WHO, &pieces).unwrap();
             let numbers: Vec<u64> = (told.iter())
                 .filter_map(|it| match it {
                     Heard::Delivery(delivery) => Some(delivery.number),
@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn what_is_no_stream_is_said() {
-        let refused = |bytes: &[u8]| heard(&events(), &WHO, &[bytes]).unwrap_err();
+        let refused = |bytes: &[u8]| exchanged(&events(), &WHO, &[bytes]).unwrap_err();
         assert!(refused(&session("[]", &[])).contains("0 of 1 rooms"));
         let closed = session("[{}]", &["event: close\ndata: {}\n\n"]);
         assert!(refused(&closed).contains("closed: event: close"));

@@ -48,6 +48,16 @@ pub fn heard<D: Dialect>(
     who: &Who<'_>,
     pieces: &[&[u8]],
 ) -> Result<(Vec<Heard>, Vec<String>), String> {
+    let (heard, answers) = exchanged(dialect, who, pieces)?;
+    Ok((heard, text(&answers)))
+}
+
+/// The same, of one that answers with something else than frames.
+pub fn exchanged<D: Dialect>(
+    dialect: &D,
+    who: &Who<'_>,
+    pieces: &[&[u8]],
+) -> Result<(Vec<Heard>, Vec<u8>), String> {
     let mut link = D::Link::default();
     let mut ear = Ear::default();
     let mut waiting = Vec::new();
@@ -57,7 +67,7 @@ pub fn heard<D: Dialect>(
         waiting.drain(..used);
     }
     assert!(waiting.is_empty(), "whole frames were left: {waiting:?}");
-    Ok((ear.heard, text(&ear.answers)))
+    Ok((ear.heard, ear.answers))
 }
 
 /// Appends an unmasked frame, the last of its message.

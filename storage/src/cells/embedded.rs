@@ -11,8 +11,8 @@ use bytes::Bytes;
 use fanfare_engine::port::{Order, PortFuture, StoreError};
 use fanfare_protocol::Limits;
 use fanfare_protocol::limits::{
-    COMMITTER_QUEUE_BYTES_MAX, COMMITTER_QUEUE_MAX, JOURNAL_BYTES_MAX, STORE_READERS,
-    STORE_READS_WAITING_MAX,
+    COMMITTER_QUEUE_BYTES_MAX, COMMITTER_QUEUE_MAX, JOURNAL_BYTES_MAX, STORE_LOOK_MS,
+    STORE_READERS, STORE_READS_WAITING_MAX,
 };
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
 use parking_lot::Mutex;
@@ -172,8 +172,8 @@ struct FjallDisk {
 impl FjallDisk {
     /// Tells, once a second at most, what the store holds in memory.
     fn tell(&mut self) {
-        const EVERY: Duration = Duration::from_secs(1);
-        if self.told.is_some_and(|told| told.elapsed() < EVERY) {
+        let every = Duration::from_millis(STORE_LOOK_MS);
+        if self.told.is_some_and(|told| told.elapsed() < every) {
             return;
         }
         self.told = Some(Instant::now());
