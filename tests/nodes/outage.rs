@@ -18,7 +18,7 @@ use super::phases::{self, Phase};
 use crate::harness::cassandra::Cassandra;
 use crate::harness::keyspace::Keyspace;
 use crate::harness::{Dice, Options, SOON, eventually, heavy};
-use crate::history::{History, Reader};
+use crate::history::{History, Outcome, Reader};
 use crate::irc::plan::Plan;
 use crate::irc::{Line, day};
 use crate::replay::talk::{Traffic, talk};
@@ -176,7 +176,11 @@ impl Show {
         self.cluster.signal(killed, "-KILL");
         let some = tokio::time::sleep(Duration::from_secs(2));
         self.phase(&format!("server {killed} killed"), some).await;
-        self.phase("the engine killed and started without it", self.restarts())
+        let back = async {
+            self.restarts().await;
+            self.acknowledges().await;
+        };
+        self.phase("the engine killed and started without it", back)
             .await;
         self.quiet.reader.reaches(newest, BACK_WITHIN).await;
         let started = self.phase("the server started again", self.servers_start());
@@ -197,6 +201,19 @@ impl Show {
         self.quiet.reader.reaches(newest, BACK_WITHIN).await;
         let some = tokio::time::sleep(Duration::from_secs(2));
         self.phase("the server goes on", some).await;
+    }
+
+    /// Somebody is acknowledged soon.
+    async fn acknowledges(&self) {
+        let recorder = &self.stage.recorder;
+        let from_us = recorder.now_us();
+        eventually("an acknowledgement", BACK_WITHIN, async || {
+            let attempts = recorder.attempts();
+            let mut late = attempts.iter().filter(|it| it.finished_us > from_us);
+            late.any(|it| matches!(it.outcome, Outcome::Ok { .. }))
+                .then_some(())
+        })
+        .await;
     }
 
     /// kill -9 of the engine with much in flight, and a start.

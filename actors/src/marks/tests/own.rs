@@ -42,6 +42,7 @@ async fn sending_reads_at_once_and_durably_soon() {
 #[tokio::test]
 async fn an_own_mark_goes_with_the_next_flush() {
     let house = super::talk(Limits::default()).await;
+    house.settled().await;
     // Nobody looks after this one, so no timer can be what flushes it.
     house.own.add(house.conversation, user(3), at(4));
     let before = house.switch.count(Operation::Raise);
