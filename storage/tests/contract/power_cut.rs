@@ -177,7 +177,7 @@ async fn without_syncs_a_power_cut_loses_what_was_acknowledged() {
         Ok(store) => {
             let lost = said.lost(&store.ports()).await;
             assert!(lost > 0, "nothing was lost");
-            format!("rows lost: {lost} of {LINES} acknowledged writes are not there")
+            format!("rows lost: {lost} acknowledged ones are not there")
         }
         Err(error) => format!("it does not open: {}", chain(&error)),
     };
