@@ -23,10 +23,24 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Stopped(Pid);
 
 impl Stopped {
-    fn now(pid: Pid) -> Self {
+    /// Ends when every thread stands still: the signal only asks for it.
+    async fn now(pid: Pid) -> Self {
         kill_process(pid, Signal::STOP).unwrap();
-        Self(pid)
+        let stopped = Self(pid);
+        until("stopped", || stands_still(pid)).await;
+        stopped
     }
+}
+
+fn stands_still(pid: Pid) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", pid.as_raw_pid())).unwrap();
+    threads.flatten().all(|thread| {
+        // The name in brackets may hold anything; the state follows it. A thread
+        // that ended meanwhile has none.
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        let state = stat.rsplit_once(')').map(|(_, rest)| rest.trim_start());
+        state.is_none_or(|state| state.starts_with('T'))
+    })
 }
 
 impl Drop for Stopped {
@@ -85,7 +99,7 @@ fn a_server_that_stands_still_is_waited_for_no_longer_than_it_may() {
         let room = conversation(7);
         ports.log.append(1, [row(room, 1, 1)].into()).await.unwrap();
         let mut acknowledged = vec![1];
-        let stopped = Stopped::now(pid);
+        let stopped = Stopped::now(pid).await;
         // Three rounds: into open connections, and into those that were given up.
         for seq in 2..=4 {
             let mut unknown = 0;
